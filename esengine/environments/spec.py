@@ -17,6 +17,7 @@ from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.wrappers import Wrapper, wrapped, wrappers_from
 from esengine.errors import UserError, listed, pip_install, readable
 from esengine.user_code import (
+    TEAM,
     as_in_files,
     close,
     described,
@@ -25,6 +26,7 @@ from esengine.user_code import (
     modules_of,
     note_open,
     object_of,
+    team_of_process,
     warnings_kept,
 )
 
@@ -105,14 +107,18 @@ class EnvironmentSpec:
             close(env)
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-        """A new environment, which the caller closes.
+        """A new environment, which the caller closes. An argument ``@team`` is the communicator of
+        this process's team of ranks, or None outside of one.
 
         Raises:
             UserError: the id is unknown (the error lists close ones), its package is missing, or
                 its arguments are wrong.
         """
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        arguments = dict(self.arguments)
+        arguments = {
+            name: team_of_process() if value == TEAM else value
+            for name, value in self.arguments.items()
+        }
         if render_mode is not None:
             arguments["render_mode"] = render_mode
         module, colon, name = self.env_id.rpartition(":")

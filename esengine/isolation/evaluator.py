@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.isolation.requests import IsolatedMembers, receive_answer, send_request
-from esengine.isolation.zygote import Child, Zygote
+from esengine.isolation.requests import IsolatedMembers, decode_answer, encode_request
 from esengine.problems import failed_records
 from esengine.problems.contract import Evaluated
 from esengine.problems.failures import MembersFailed
@@ -26,12 +24,67 @@ _SLOWER = 3.0  # times that evaluation, the extra time of a later child's first 
 _CLOSE_S = 3.0  # until a child has closed what it has opened
 
 
+class Evaluating(Protocol):
+    """What evaluates members outside of the rank: a child of its zygote, or a team of ranks.
+
+    Attributes:
+        is_spent: whether it can evaluate no more, though it has answered.
+    """
+
+    @property
+    def is_spent(self) -> bool: ...
+
+    def send(self, message: bytes) -> None:
+        """Send a request. Raises OSError if it has ended."""
+
+    def receive(self, seconds: float | None) -> bytes:
+        """The next answer. Raises EOFError or OSError if it has ended, TimeoutError if no answer
+        came within some seconds.
+        """
+
+    def close(self, seconds: float = 0.0) -> tuple[str, bool]:
+        """Let it end by itself, and kill it after some seconds.
+
+        Returns:
+            How it ended, in words, and whether that may be no fault of its members.
+        """
+
+
+class Source(Protocol):
+    """Where those come from.
+
+    Attributes:
+        can_group: whether one request may be of several units.
+    """
+
+    @property
+    def can_group(self) -> bool: ...
+
+    def prepare(self, payload: bytes) -> None:
+        """Take what the problem is made of."""
+
+    def child(self) -> Evaluating:
+        """A new one. Raises WorkerError if there can be none."""
+
+
+class Isolated(NamedTuple):
+    """Where a run evaluates its members outside of its ranks.
+
+    Attributes:
+        source: of what evaluates them; None if this process has none.
+        payload: what the problem is made of there.
+    """
+
+    source: Source | None
+    payload: bytes
+
+
 class IsolatedEvaluator:
-    """Evaluates members in a child of the rank's zygote.
+    """Evaluates members in a child of the rank's zygote, or in a team of ranks.
 
     Args:
-        zygote: of the rank.
-        payload: what the zygote makes the problem of.
+        source: of the rank.
+        payload: what the source makes the problem of.
         context: returns the number of the last publication and the problem's context in it.
         timeout: seconds that a member may take, or None.
         allowed: returns how many ordinary members may pass without a sign of progress.
@@ -40,20 +93,20 @@ class IsolatedEvaluator:
 
     def __init__(
         self,
-        zygote: Zygote,
+        source: Source,
         payload: bytes,
         context: Callable[[], tuple[int, Mapping[str, NDArray[Any]]]],
         timeout: float | None,
         allowed: Callable[[int, int], float],
         episodes_per_member: int,
     ) -> None:
-        self._zygote = zygote
+        self._source = source
         self._payload: bytes | None = payload
         self._context = context
         self._timeout = timeout
         self._allowed = allowed
         self._usual = episodes_per_member
-        self._child: Child | None = None
+        self._child: Evaluating | None = None
         self._version = -1  # of the context that the child has
         self._start_s: float | None = None
         self.num_forks = 0
@@ -69,7 +122,7 @@ class IsolatedEvaluator:
             try:
                 return self._evaluate(members)
             except EOFError:
-                reason, is_foreign = self._reason_of_death()
+                reason, is_foreign = self._drop()
                 if not is_foreign:
                     break
             except TimeoutError:
@@ -104,7 +157,7 @@ class IsolatedEvaluator:
         began = time.monotonic()
         try:
             sent = context if version != self._version else None
-            send_request(child.connection, members, sent, self._timeout is not None)
+            child.send(encode_request(members, sent, self._timeout is not None))
         except OSError as error:
             raise EOFError from error
         self._version = version
@@ -118,46 +171,32 @@ class IsolatedEvaluator:
         num_episodes = 0
         while True:
             left_s = None if deadline is None else deadline - time.monotonic()
-            if not child.wait(left_s):
-                raise TimeoutError
-            try:
-                found = receive_answer(child.connection)
-            except OSError as error:
-                raise EOFError from error
-            finally:
-                if is_first and self._start_s is None:
-                    self._start_s = min(_START_S, time.monotonic() - began)
-            if found is not None:
+            message = _received(child, left_s)
+            if is_first and self._start_s is None:
+                self._start_s = min(_START_S, time.monotonic() - began)
+            if message is None:
+                raise EOFError
+            if child.is_spent:
+                self._drop()
+            if (found := decode_answer(message)) is not None:
                 return found
             num_episodes += 1
             if num_episodes % self._usual == 0 and self._timeout is not None:
                 deadline = time.monotonic() + self._timeout
 
-    def _new_child(self) -> Child:
+    def _new_child(self) -> Evaluating:
         if self._payload is not None:
-            self._zygote.prepare(self._payload)
+            self._source.prepare(self._payload)
             self._payload = None
-        self._child = self._zygote.child()
+        self._child = self._source.child()
         self._version = -1
         self.num_forks += 1
         return self._child
 
-    def _reason_of_death(self) -> tuple[str, bool]:
-        """How the child ended, in words, and whether something outside killed it."""
-        code = self._drop()
-        if code >= 0:
-            return f"it ended its process with exit status {code}", False
-        hint = ", as when memory runs out or somebody kills it" if code == -signal.SIGKILL else ""
-        name = signal.Signals(-code).name
-        return f"its process was ended by {name}{hint}", code == -signal.SIGKILL
-
-    def _drop(self, seconds: float = 0.0) -> int:
-        """Give up the child, if there is one; returns how it ended."""
+    def _drop(self, seconds: float = 0.0) -> tuple[str, bool]:
+        """Give up the child, if there is one; returns how it ended, see `Evaluating.close`."""
         child, self._child = self._child, None
-        if child is None:
-            return 0
-        child.close(seconds)
-        return self._zygote.status(child.pid)
+        return ("", False) if child is None else child.close(seconds)
 
     def _failed(self, members: IsolatedMembers, reason: str) -> MembersFailed:
         stop = members.first + len(members.members)
@@ -175,3 +214,13 @@ class IsolatedEvaluator:
         records = failed_records(members.first, stop)
         records["episodes"] = [count or self._usual for count in members.counts]
         return MembersFailed(records, {}, failures)
+
+
+def _received(child: Evaluating, seconds: float | None) -> bytes | None:
+    """The next answer, or None if the child has ended. Raises TimeoutError."""
+    try:
+        return child.receive(seconds)
+    except TimeoutError:
+        raise
+    except (EOFError, OSError):
+        return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates
 from esengine.isolation.zygote import receive, send
 from esengine.noise import Noise
-from esengine.problems import MEMBER, Problem, failed_records, failure_of
+from esengine.problems import FAILED, MEMBER, Problem, failed_records, failure_of
 from esengine.problems.contract import Evaluated, ProgressingProblem
 from esengine.problems.failures import MembersFailed
 from esengine.user_code import FORKS, environments_closed, limits_kept
@@ -76,40 +76,48 @@ class IsolatedMembers(Candidates):
         return self.counts[member - self.first]
 
 
-def send_request(
-    connection: socket.socket,
-    members: IsolatedMembers,
-    context: Mapping[str, NDArray[Any]] | None,
-    progress: bool,
-) -> None:
-    """Ask a child to evaluate members.
+def encode_request(
+    members: IsolatedMembers, context: Mapping[str, NDArray[Any]] | None, progress: bool
+) -> bytes:
+    """The message that asks a child to evaluate members.
 
     Args:
-        connection: with the child.
         members: to evaluate.
         context: of the problem, or None if the child has it.
         progress: whether to answer `PROGRESS` on the way.
     """
     own = None if context is None else {name: np.array(array) for name, array in context.items()}
-    send(connection, pickle.dumps((members, own, progress), pickle.HIGHEST_PROTOCOL))
+    return pickle.dumps((members, own, progress), pickle.HIGHEST_PROTOCOL)
 
 
-def receive_answer(connection: socket.socket) -> Evaluated | None:
+def decode_answer(message: bytes) -> Evaluated | None:
     """What a child found, or None for `PROGRESS`.
 
     Raises:
         MembersFailed: members raised.
     """
-    message = receive(connection)
     kind = message[:1]
     if kind == _RECORDS:
         return np.frombuffer(message, MEMBER, offset=1), {}
     if kind == PROGRESS:
         return None
-    records, arrays, failures = pickle.loads(message[1:])  # from a fork of this very process
+    records, arrays, failures = pickle.loads(message[1:])  # from a process of this launch
     if kind == _FAILED:
         raise MembersFailed(records, arrays, failures)
     return records, arrays
+
+
+def is_failure(message: bytes) -> bool:
+    """Whether an answer says that members raised."""
+    return message[:1] == _FAILED
+
+
+def failed_alone(message: bytes) -> bytes:
+    """The answer of a rank whose members raised there alone, so that all of its members failed."""
+    records, _, failures = pickle.loads(message[1:])  # from a process of this launch
+    records["fitness"] = np.nan
+    records["status"] = FAILED
+    return _FAILED + pickle.dumps((records, {}, failures))
 
 
 def serving(problem: Problem) -> Callable[[socket.socket], None]:

@@ -41,29 +41,40 @@ _zygote: Zygote | None = None
 class Child:
     """A process that evaluates members.
 
-    Attributes:
+    Args:
         pid: its number; it leads its own process group.
         connection: the rank's end of the connection with it.
+        status: returns how the process of a number ended, see `Zygote.status`.
     """
 
-    def __init__(self, pid: int, connection: socket.socket) -> None:
+    is_spent = False
+
+    def __init__(self, pid: int, connection: socket.socket, status: Callable[[int], int]) -> None:
         self.pid = pid
         self.connection = connection
+        self._status = status
         self._alive = os.pidfd_open(pid)
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         self._poll.register(self._alive, select.POLLIN)
 
-    def wait(self, seconds: float | None) -> bool:
-        """Wait for a message; returns False when the time is over.
+    def send(self, message: bytes) -> None:
+        """Send a message. Raises OSError if the child has ended."""
+        send(self.connection, message)
+
+    def receive(self, seconds: float | None) -> bytes:
+        """The next message.
 
         Raises:
-            EOFError: the child has ended.
+            EOFError, OSError: the child has ended.
+            TimeoutError: none came within some seconds.
         """
         found = self._poll.poll(None if seconds is None else max(0.0, 1000 * seconds))
-        if found and all(descriptor == self._alive for descriptor, _ in found):
+        if not found:
+            raise TimeoutError
+        if all(descriptor == self._alive for descriptor, _ in found):
             raise EOFError
-        return bool(found)
+        return receive(self.connection)
 
     def kill(self) -> None:
         """End the child and what it has started."""
@@ -71,8 +82,12 @@ class Child:
             with suppress(ProcessLookupError, PermissionError):
                 end(self.pid, signal.SIGKILL)
 
-    def close(self, seconds: float = 0.0) -> None:
-        """Close the connection, at which the child ends by itself; kill it after some seconds."""
+    def close(self, seconds: float = 0.0) -> tuple[str, bool]:
+        """Close the connection, at which the child ends by itself; kill it after some seconds.
+
+        Returns:
+            How it ended, in words, and whether something outside killed it.
+        """
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
         poll = select.poll()
@@ -82,6 +97,13 @@ class Child:
         self.connection.close()
         os.close(self._alive)
 
+        code = self._status(self.pid)
+        if code >= 0:
+            return f"it ended its process with exit status {code}", False
+        hint = ", as when memory runs out or somebody kills it" if code == -signal.SIGKILL else ""
+        name = signal.Signals(-code).name
+        return f"its process was ended by {name}{hint}", code == -signal.SIGKILL
+
 
 class Zygote:
     """The rank's side of its zygote.
@@ -89,6 +111,8 @@ class Zygote:
     Args:
         connection: with it.
     """
+
+    can_group = True
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -127,7 +151,7 @@ class Zygote:
         if pid <= 0:
             ours.close()
             raise WorkerError("the process that isolates members cannot fork: no more processes")
-        return Child(pid, ours)
+        return Child(pid, ours, self.status)
 
     def status(self, pid: int) -> int:
         """How a child ended, as `os.waitstatus_to_exitcode` says; waits for its end."""
@@ -171,7 +195,7 @@ def zygote_of_process() -> Zygote | None:
 def _live(connection: socket.socket, prepare: Prepare) -> NoReturn:
     """The zygote's life: prepare, then fork children until the rank ends."""
     try:
-        _begin()
+        begin_apart()
         leave_environment()
         threadpool_limits(1)
         serve: Serve = _unprepared
@@ -223,7 +247,7 @@ def _serve(connection: socket.socket, serve: Serve) -> NoReturn:
     """A child's life."""
     status = 1
     try:
-        _begin()
+        begin_apart()
         with suppress(OSError):  # when memory runs out, the kernel ends this process first
             Path("/proc/self/oom_score_adj").write_text("500")
         serve(connection)
@@ -239,7 +263,7 @@ def _serve(connection: socket.socket, serve: Serve) -> NoReturn:
         os._exit(status)
 
 
-def _begin() -> None:
+def begin_apart() -> None:
     """End with the parent, away from its terminal's signals, and count as no fork of user code."""
     end_with_parent(signal.SIGKILL)
     os.setpgid(0, 0)

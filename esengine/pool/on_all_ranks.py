@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from esengine.errors import UserError, pip_install
-from esengine.isolation import IsolatedEvaluator, zygote_of_process
+from esengine.isolation import Isolated, IsolatedEvaluator
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.master import Master
 from esengine.pool.pool import Pool
@@ -52,13 +52,13 @@ class Part(Generic[M, T]):
     Attributes:
         build: called on every rank.
         work: called on the master with the pool and the method that its ``build`` returned.
-        isolated: what this process's zygote makes the problem of, to evaluate members there, see
-            `esengine.isolation`; None evaluates them in this process.
+        isolated: where members are evaluated outside of this process, see `esengine.isolation`;
+            None evaluates them in this process.
     """
 
     build: Callable[[], Built[M]]
     work: Callable[[Pool, M], T]
-    isolated: bytes | None = None
+    isolated: Isolated | None = None
 
 
 def on_all_ranks(
@@ -67,7 +67,7 @@ def on_all_ranks(
     work: Callable[[Pool, M], T],
     stop: StopRequest | None = None,
     rules: FaultRules | None = None,
-    isolated: bytes | None = None,
+    isolated: Isolated | None = None,
 ) -> T | None:
     """Run ``work`` on the master while all other ranks evaluate. All ranks call this together.
 
@@ -149,33 +149,33 @@ def several_on_all_ranks(
 
 @contextmanager
 def _isolating(
-    rank_state: RankState, payload: bytes | None, timeout: float | None
+    rank_state: RankState, isolated: Isolated | None, timeout: float | None
 ) -> Iterator[None]:
-    """Evaluate members in children of this process's zygote within the ``with`` block.
+    """Evaluate members outside of this process within the ``with`` block.
 
     Args:
         rank_state: of this rank.
-        payload: what the zygote makes the problem of, or None to isolate nothing.
+        isolated: where, or None to isolate nothing.
         timeout: seconds that a member may take, or None.
     """
-    if payload is None:
+    if isolated is None:
         yield
         return
-    zygote = zygote_of_process()
-    if zygote is None:
+    if isolated.source is None:
         raise UserError(
             "--isolate must be known before MPI starts, but config.json could not be read then; "
             "give every rank access to the run directory"
         )
     evaluator = IsolatedEvaluator(
-        zygote,
-        payload,
+        isolated.source,
+        isolated.payload,
         lambda: (rank_state.num_contexts, rank_state.context),
         timeout,
         rank_state.members_at_once,
         rank_state.problem.episodes_per_member,
     )
     rank_state.evaluate_rows = evaluator.evaluate
+    rank_state.may_group = isolated.source.can_group
     try:
         yield
     finally:

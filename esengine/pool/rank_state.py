@@ -20,6 +20,7 @@ from esengine.candidates import (
     chunks,
     evaluation_chunk_size,
 )
+from esengine.errors import WorkerError
 from esengine.noise import Noise
 from esengine.noise.product_sums import product_sum, product_tile
 from esengine.problems import ArraySpec, Problem, failed_records, failure_of
@@ -77,6 +78,7 @@ class RankState:
         unit_size: members of a unit of the population in use; the last unit may have fewer.
         specs: of the arrays that such a unit returns in addition to its records.
         evaluate_rows: evaluates members with their parameters, as `Problem.evaluate` does.
+        may_group: whether that may be members of several units.
         context: of the problem, as it belongs to the population in use.
         num_contexts: how often another one came into use.
         can_group: whether one call may do several such units. Then they return records and arrays
@@ -95,6 +97,7 @@ class RankState:
         self.unit_size = 1
         self.specs: tuple[ArraySpec, ...] = ()
         self.evaluate_rows = problem.evaluate
+        self.may_group = True
         self.context: Mapping[str, NDArray[Any]] = {}
         self.num_contexts = 0
         self.can_group = False
@@ -292,7 +295,7 @@ class RankState:
         candidates = self._evaluated
         try:
             return self.evaluate_rows(candidates, start, candidates.rows(self.noise, start, stop))
-        except MembersFailed:
+        except (MembersFailed, WorkerError):
             raise
         except (Exception, SystemExit) as error:
             failure = failure_of(error, candidates, start, candidates.seed)
@@ -341,7 +344,7 @@ class RankState:
         is_free = self.problem.are_members_independent and all(
             spec.is_of_members for spec in self.specs
         )
-        self.can_group = is_free and kept.together == 1
+        self.can_group = self.may_group and is_free and kept.together == 1
         self.context = kept.context
         self.num_contexts += 1
         self.problem.set_context(kept.context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.records import FAILED, MEMBER, OK
 from esengine.problems.search_space import SearchSpace
-from esengine.user_code import FORKS, number_of
+from esengine.user_code import FORKS, number_of, takes
 
 
 @dataclass
@@ -53,7 +52,7 @@ class ObjectiveProblem:
     dtype = np.float64
 
     def __post_init__(self) -> None:
-        self._takes_seed = takes_seed(self.function)
+        self._takes_seed = takes(self.function, "seed")
         self.progress: Callable[[], None] | None = None
 
     @property
@@ -153,13 +152,3 @@ class ObjectiveProblem:
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         pass
-
-
-def takes_seed(function: Callable[..., Any] | None) -> bool:
-    """Whether a function has a parameter ``seed``."""
-    if function is None:
-        return False
-    try:
-        return "seed" in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a builtin tells nothing
-        return False

@@ -2,7 +2,8 @@
 
 Modules: `named` (functions, classes and modules by name), `contained` (the state of the process,
 and arrays), `objects` (Python objects in place of names), `opened` (environments, and how
-they are closed).
+they are closed), `teams` (the communicator of a team of
+ranks).
 """
 
 from esengine.user_code.contained import (
@@ -33,11 +34,14 @@ from esengine.user_code.objects import (
     pack_objects,
 )
 from esengine.user_code.opened import CLOSE_S, close, environments_closed, note_open
+from esengine.user_code.teams import PARAMETER, TEAM, join_team, takes, team_of_process
 
 __all__ = [
     "CLOSE_S",
     "FORKS",
+    "PARAMETER",
     "PROGRAM",
+    "TEAM",
     "adopt_objects",
     "as_in_files",
     "check_trusted",
@@ -48,6 +52,7 @@ __all__ = [
     "give_object",
     "is_given",
     "is_object",
+    "join_team",
     "limits_kept",
     "modules_of",
     "named_callable",
@@ -58,6 +63,8 @@ __all__ = [
     "object_of",
     "own_copy",
     "pack_objects",
+    "takes",
+    "team_of_process",
     "warnings_kept",
     "working_folder_kept",
 ]

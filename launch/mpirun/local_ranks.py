@@ -145,7 +145,7 @@ def run_ranks(
     """
     mpirun = find_mpirun()
     program = [sys.executable, "-P", "-m", module, *arguments]
-    with _launch_folder(workers + 1) as folder:
+    with launch_folder(workers + 1) as folder:
         command = [mpirun, *options_of_mpirun(mpirun, workers + 1), *program]
         if caller is not None:
             caller.open(folder)
@@ -291,7 +291,7 @@ def _end(process: subprocess.Popen[bytes], folder: Path, watch: EndWatch | None)
 
 
 @contextmanager
-def _launch_folder(num_ranks: int) -> Iterator[Path]:
+def launch_folder(num_ranks: int) -> Iterator[Path]:
     """A folder in shared memory for Open MPI's segments and the `READY` file of one launch.
 
     It is removed at the end of the launch. Until then this process holds a lock in it, which the
@@ -357,6 +357,19 @@ def _bound() -> bool:
     return os.environ.get(BIND_VARIABLE) == "core"
 
 
+def files_of_mpi_in(folder: Path) -> dict[str, str]:
+    """The variables that let Open MPI keep its files in a folder."""
+    return {
+        # The segments are removed with the folder, however the ranks end.
+        "OMPI_MCA_btl_sm_backing_directory": str(folder),
+        "OMPI_MCA_btl_vader_backing_directory": str(folder),  # of Open MPI 4
+        # mpirun fails over the files of a killed mpirun that had the same process id; a new folder
+        # has none.
+        "PRTE_MCA_prte_local_tmpdir_base": str(folder),
+        "OMPI_MCA_orte_tmpdir_base": str(folder),  # of Open MPI 4
+    }
+
+
 def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     """The environment of local ranks: one thread each, no probing of fabrics, MPI's segments in
     ``folder``.
@@ -368,15 +381,7 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     if folder is not None:
         from esengine.compiled import keeps_kernels  # slow to import, for every command
 
-        usual = {
-            # The segments are removed with the folder, however the ranks end.
-            "OMPI_MCA_btl_sm_backing_directory": str(folder),
-            "OMPI_MCA_btl_vader_backing_directory": str(folder),  # of Open MPI 4
-            # mpirun fails over the files of a killed mpirun that had the same process id; a new
-            # folder has none.
-            "PRTE_MCA_prte_local_tmpdir_base": str(folder),
-            "OMPI_MCA_orte_tmpdir_base": str(folder),  # of Open MPI 4
-        }
+        usual = files_of_mpi_in(folder)
         own = {FOLDER_VARIABLE: str(folder), LAUNCH_VARIABLE: str(folder)}
         if has_one_machine():
             usual["OMPI_MCA_btl"] = btl_of_one_machine(find_mpirun())

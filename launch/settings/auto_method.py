@@ -13,8 +13,7 @@ from esengine.checks import at_least
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.methods import settings_of
-from esengine.problems.objective import takes_seed
-from esengine.user_code import named_callable
+from esengine.user_code import named_callable, takes
 
 AUTO = "auto"
 
@@ -70,7 +69,7 @@ def chosen(config: RunConfig) -> RunConfig:
     function = None
     if train.objective is not None:
         function = named_callable("--objective", train.objective, "mymodule:cost")
-    seeded = takes_seed(function) or "{seed}" in (train.command or "")
+    seeded = takes(function, "seed") or "{seed}" in (train.command or "")
     noisy = train.noise == "on" or (train.noise == "auto" and seeded)
 
     choice = choose(train, noisy)

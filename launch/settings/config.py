@@ -43,7 +43,7 @@ from esengine.launch.settings.search_space import SpaceSettings
 from esengine.launch.settings.settings_values import recorded_settings, settings_from
 from esengine.pool import FaultRules
 from esengine.problems.search_space import SearchSpace
-from esengine.user_code import PROGRAM, modules_of
+from esengine.user_code import PROGRAM, TEAM, modules_of
 
 T = TypeVar("T")
 
@@ -114,6 +114,8 @@ class TrainSettings(
             raise UserError(
                 f"--isolate must be used with --objective or --env-id, got {what}; drop it"
             )
+        if self.ranks_per_member is not None:
+            self._check_team()
         if self.goals == "curriculum":
             rewards = ("novelty", "reward", "potential", "survival_bonus")
             others = ("init_policy", "episode_cap", "rules", "sampled_actions")
@@ -175,19 +177,42 @@ class TrainSettings(
                 f"{self.env_backend}; use auto"
             )
 
+    def _check_team(self) -> None:
+        """Raises UserError for what a team of ranks cannot evaluate."""
+        owner = "one rank per member"
+        belong_to(self, owner, "--ranks-per-member", "isolate", "batch", "command", "goals")
+        if self.env_id is None:
+            return
+        if self.env_backend in ("compiled", "vectorized"):
+            raise UserError(
+                f"--ranks-per-member must be used with an environment that is stepped, got "
+                f"--env-backend {self.env_backend}; use auto"
+            )
+        if TEAM not in self.env_arguments().values():
+            raise UserError(
+                f"--ranks-per-member must be used with an argument of the environment that gets "
+                f"the team's communicator, got none; use --env-arg comm={TEAM}"
+            )
+
     @property
     def worker_timeout(self) -> float | None:
-        """Seconds after which a member is killed with its worker; None for programs, which are
-        killed alone.
+        """Seconds after which a member is killed with its worker; None where it is killed without
+        it: isolated members, teams of ranks and programs.
         """
-        return None if self.isolates or self.command is not None else self.member_timeout
+        apart = self.isolates or self.ranks_per_member is not None or self.command is not None
+        return None if apart else self.member_timeout
+
+    @property
+    def cores_per_worker(self) -> int:
+        """Processor cores that each worker's programs, or its team of ranks, use."""
+        return self.threads_per_rank or self.ranks_per_member or 1
 
     @property
     def isolates(self) -> bool:
         """Whether members are evaluated in child processes of the workers. Programs are child
         processes themselves.
         """
-        if self.command is not None or self.goals != "own":
+        if self.command is not None or self.goals != "own" or self.ranks_per_member is not None:
             return False
         return self.isolate or self.member_timeout is not None
 

@@ -25,12 +25,17 @@ class MemberSettings:
     """Evaluate members in a child process of each worker, so that a crash or a time-out costs a
     fork and no worker, with any MPI; on with --member-timeout.
     """
+    ranks_per_member: int | None = None
+    """Evaluate each member by a team of this many MPI ranks, which each worker starts on its node:
+    the objective gets their communicator as its parameter comm, an environment by --env-arg
+    comm=@team.
+    """
     keep_members: bool = False
     """Keep every evaluation in members/ of the run: the point, the value and all columns."""
 
     def check(self) -> None:
         """Raises UserError for values out of range."""
-        at_least(self, 1, "batch")
+        at_least(self, 1, "batch", "ranks_per_member")
 
     def columns(self, has_value: bool) -> Columns | None:
         """The columns of ``--returns``, or None for the value alone. Raises UserError.

@@ -1,4 +1,6 @@
-"""The zygote of a run, see `esengine.isolation`: when it is forked, and what it makes."""
+"""Where a run evaluates its members outside of its ranks, see `esengine.isolation`: when its zygote
+is forked and what that makes, and its teams of ranks.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,22 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from esengine.isolation import fork_zygote, zygote_of_process
+from esengine.isolation import Isolated, fork_zygote, zygote_of_process
 from esengine.isolation.requests import serving
+from esengine.isolation.teams import Teams
+from esengine.launch.mpirun.teams import launching
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.problem_from_settings import build_problem
+from esengine.launch.training.team_rank import described
 from esengine.problems import EnvironmentProblem
 from esengine.ranks import World
 from esengine.ranks.launch_variables import WORKER_VARIABLE, is_launched
 from esengine.storage.files import read_json
+from esengine.user_code import pack_objects
 
 
 def fork_early(config: RunConfig, objective: Callable[..., Any] | None = None) -> None:
@@ -40,7 +47,7 @@ def fork_for_run(path: Path) -> None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         train = read_json(path / "config.json")["config"]["train"]
         timed = train.get("member_timeout") is not None and train.get("command") is None
-        if train.get("isolate") or timed:
+        if (train.get("isolate") or timed) and train.get("ranks_per_member") is None:
             fork_zygote(lambda payload: _prepare(payload, None))
 
 
@@ -49,26 +56,38 @@ def _is_early() -> bool:
     return "mpi4py.MPI" not in sys.modules or zygote_of_process() is None
 
 
-def payload_of(
+def isolated_members(
     world: World, config: RunConfig, objective: Callable[..., Any] | None
-) -> bytes | None:
-    """What the zygote makes the problem of, or None if the run isolates nothing. A process that is
-    alone forks its zygote here.
+) -> Isolated | None:
+    """Where the run evaluates its members outside of its ranks, or None. A process that is alone
+    forks its zygote here.
     """
+    if config.train.ranks_per_member is not None:
+        return in_teams(world, config)
     if not config.train.isolates:
         return None
     if world.mail is None:
         fork_zygote(lambda payload: _prepare(payload, objective))
-    return json.dumps({"config": config.to_json(), "worker": world.rank}).encode()
+    payload = json.dumps({"config": config.to_json(), "worker": world.rank}).encode()
+    return Isolated(zygote_of_process(), payload)
+
+
+def in_teams(world: World, config: RunConfig) -> Isolated | None:
+    """The teams of ranks that evaluate the members of a run, or None if it has none."""
+    size = config.train.ranks_per_member
+    if size is None:
+        return None
+    objects = pack_objects(name.rstrip(":") for name in config.modules)
+    return Isolated(Teams(size, partial(launching, size, world.rank)), described(config, objects))
 
 
 def _prepare(
     payload: bytes, objective: Callable[..., Any] | None
 ) -> Callable[[socket.socket], None]:
     """In the zygote: make the problem, with everything compiled and nothing opened."""
-    described = json.loads(payload)
-    os.environ[WORKER_VARIABLE] = str(described["worker"])
-    problem = build_problem(RunConfig.from_json(described["config"]), objective)
+    given = json.loads(payload)
+    os.environ[WORKER_VARIABLE] = str(given["worker"])
+    problem = build_problem(RunConfig.from_json(given["config"]), objective)
     problem.set_context(problem.context())
     if isinstance(problem, EnvironmentProblem):
         problem.warm_up()

@@ -50,7 +50,7 @@ from esengine.rewards.network import LearnedReward
 from esengine.simulators.families import has_compiled, why_stepped
 from esengine.simulators.traces import horizon_of
 from esengine.simulators.vectorized import offers_vector
-from esengine.user_code import check_trusted, named_callable
+from esengine.user_code import PARAMETER, check_trusted, named_callable, takes
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
 _SMALL_PICTURE = 36
@@ -82,8 +82,15 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
     assert train.dimension is not None
     space = config.space()
     columns = train.columns(has_value=True)
+    function = objective or _function(train, columns)
+    if train.ranks_per_member is not None and not takes(function, PARAMETER):
+        raise UserError(
+            f"--ranks-per-member must be used with an objective that takes the team's communicator "
+            f"as a parameter {PARAMETER}, got {train.objective}, which has none; add it, or drop "
+            f"--ranks-per-member"
+        )
     plain: dict[str, Any] = {
-        "function": objective or _function(train, columns),
+        "function": function,
         "dimension": train.dimension if space is None else space.dimension,
         "minimize": train.minimize,
         "episodes_per_member": train.episodes_per_member or 1,
@@ -99,13 +106,18 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
     return GeneralObjective(**plain, batch=train.batch)
 
 
+def objective_of(train: TrainSettings) -> Callable[..., Any]:
+    """The function that ``--objective`` names. Raises UserError."""
+    function: Callable[..., Any] = named_callable(
+        "--objective", train.objective or "", "mypackage.sim:cost"
+    )
+    return function
+
+
 def _function(train: TrainSettings, columns: Columns | None) -> Callable[..., Any]:
     """What is optimised: a function by its name, or a program. Raises UserError."""
     if train.command is None:
-        function: Callable[..., Any] = named_callable(
-            "--objective", train.objective or "", "mypackage.sim:cost"
-        )
-        return function
+        return objective_of(train)
     names = ("value",) if columns is None else columns.names
     return train.program(train.command, train.whole_variables(), names, train.member_timeout)
 

@@ -18,6 +18,7 @@ from esengine.launch.runs.code import code_at, code_of
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.methods import STRATEGY, family_of
+from esengine.launch.training.isolation import in_teams
 from esengine.launch.training.restoring import check_environment, warn_of_changes
 from esengine.launch.training.run import method_run
 from esengine.launch.training.strategy_loop import StrategyTraining
@@ -94,7 +95,8 @@ def replay_command(argv: list[str], stop: StopRequest) -> int:
         return _evaluate(training, settings.member)
 
     rules = FaultRules(config.train.member_retries, max_failed_fraction=1.0)
-    status = on_all_ranks(world, lambda: chosen.build(on_master=True), work, stop, rules)
+    teams = in_teams(world, config)
+    status = on_all_ranks(world, lambda: chosen.build(on_master=True), work, stop, rules, teams)
     assert status is not None
     return status
 

@@ -15,6 +15,7 @@ from typing import Any
 from esengine.algorithms.strategy import Strategy
 from esengine.errors import CallbackRaised, UserError
 from esengine.launch.mpirun.local_ranks import launched_by_us
+from esengine.launch.mpirun.teams import check_team
 from esengine.launch.runs.charts import draw_last
 from esengine.launch.runs.copied_files import copy_given, copy_starts
 from esengine.launch.runs.result import RunResult
@@ -29,7 +30,7 @@ from esengine.launch.settings.methods import (
     family_of,
 )
 from esengine.launch.training.goal_curriculum import GoalTraining
-from esengine.launch.training.isolation import payload_of
+from esengine.launch.training.isolation import isolated_members
 from esengine.launch.training.loop import Callback, RoundTraining, Training
 from esengine.launch.training.memory_need import check_memory
 from esengine.launch.training.problem_from_settings import build_problem, initial_row, is_noisy
@@ -108,6 +109,8 @@ class StrategyRun(MethodRun):
 
     def build(self, on_master: bool) -> Built[Strategy]:
         """The problem and the strategy; workers need the population's size for the noise table."""
+        if self.train.ranks_per_member is not None:
+            check_team(self.train.ranks_per_member, self.train.workers)
         problem = build_problem(self.config, self.objective)
         check_memory(self.config.method, self.search, problem.dimension)
         noisy = is_noisy(self.train, problem)
@@ -185,8 +188,8 @@ def run(
         WorkerError: too many members of a generation failed; a checkpoint holds the state before
             it.
     """
-    if config.train.threads_per_rank is not None:
-        bind_worker(world, config.train.threads_per_rank)
+    if config.train.cores_per_worker > 1:
+        bind_worker(world, config.train.cores_per_worker)
     part = part_of(world, config, directory, callbacks, objective)
     return on_all_ranks(world, part.build, part.work, stop, rules_of(config), part.isolated)
 
@@ -222,7 +225,7 @@ def part_of(
         loop: Training = chosen.loop(pool, config, directory, method, callbacks)
         return loop.run()
 
-    return Part(build, train, payload_of(world, config, objective))
+    return Part(build, train, isolated_members(world, config, objective))
 
 
 def run_and_note(

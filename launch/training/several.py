@@ -152,10 +152,10 @@ def _check_shared(configs: Mapping[str, RunConfig]) -> None:
     """Raises UserError for runs that cannot share ranks."""
     first = next(iter(configs.values())).train
     for name, train in ((name, config.train) for name, config in configs.items()):
-        if train.isolates:
+        if train.isolates or train.ranks_per_member is not None:
             raise UserError(
-                f"--isolate and --member-timeout must be used with one run at a time, got {name} "
-                f"of a set; drop them"
+                f"--isolate, --member-timeout and --ranks-per-member must be used with one run at "
+                f"a time, got {name} of a set; drop them"
             )
         for setting in _SHARED:
             if getattr(train, setting) != getattr(first, setting):

@@ -54,12 +54,12 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     if config.choice and not config.train.quiet:
         put(config.choice, flush=True)
     path = config.train.run_dir or default_path(config)
-    workers = config.train.workers or default_workers(config.train.threads_per_rank or 1)
+    workers = config.train.workers or default_workers(config.train.cores_per_worker)
     if must_launch(workers, config.train.worker_timeout):
         find_mpirun()
         made = prepare(config, path, shared_memory=True)
-        bound = config.train.threads_per_rank is not None
-        if not bound and begins_alone(config.train.workers, config.train.worker_timeout):
+        shared = config.train.cores_per_worker == 1
+        if shared and begins_alone(config.train.workers, config.train.worker_timeout):
             return _begin_alone(made, config, workers, stop)
         made.release()  # the master of the ranks becomes the writer
         status = _launch(made, config, workers, stop)
@@ -135,7 +135,7 @@ def resume(
         return _run_here(world, None, None, stop)
 
     config = directory.config().with_train(quiet=quiet)
-    workers = config.train.workers or default_workers(config.train.threads_per_rank or 1)
+    workers = config.train.workers or default_workers(config.train.cores_per_worker)
     if must_launch(workers, config.train.worker_timeout):
         find_mpirun()
         directory.release()

@@ -42,6 +42,8 @@ def tried(train: TrainSettings, problem: Problem) -> list[str]:
         UserError: the environment does not keep gymnasium's interface, or the objective returns no
             number.
     """
+    if train.ranks_per_member is not None:
+        return []  # only a team can evaluate it
     if isinstance(problem, EnvironmentProblem):
         return environment_tried(problem, train.member_timeout)
     assert isinstance(problem, ObjectiveProblem)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.chaos import births
 from tests.chaos.births import disturbed
-from tests.conftest import SUPPORT
+from tests.conftest import REPOSITORY, SUPPORT
 from tests.support import processes
 from tests.support.processes import MARK
 
@@ -39,6 +39,8 @@ _TEXTS = {
     f"--generations 6",
     "hanging": f"{_SPHERE}hanging --seed 1 --population-size 8 --generations 2 --member-timeout 5 "
     f"--member-retries 0",
+    "teams": "train cma-es --dimension 3 --minimize --objective simulations:shared "
+    "--population-size 12 --generations 8 --ranks-per-member 2",
     "crashing": f"{_SPHERE}crashing --seed 1 --population-size 8 --generations 2",
 }
 _LEARNERS = {
@@ -75,7 +77,8 @@ class Run:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *arguments: str, **variables: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(SUPPORT), MARK: self.mark, **variables}
+        path = os.pathsep.join([str(SUPPORT), str(REPOSITORY)])  # the checkout under test
+        environment = {**os.environ, "PYTHONPATH": path, MARK: self.mark, **variables}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "esengine", *arguments],
             cwd=self.folder,
@@ -215,6 +218,17 @@ def suspend_a_worker(run: Run) -> None:
         processes.kill([victim], signal.SIGCONT)
 
 
+def kill_team_ranks(run: Run) -> None:
+    """Ranks of teams, and at times the worker or the mpirun of a team."""
+    for _ in range(3):
+        run.pause(0.5)
+        victims = processes.team_ranks(run.mark)
+        if run.dice.random() < 0.3:
+            victims = [rank.pid for rank in processes.workers(run.mark)]
+        if victims:
+            processes.kill([run.dice.choice(victims)])
+
+
 def nothing(run: Run) -> None:
     """The task itself is what happens."""
 
@@ -302,6 +316,7 @@ SCENARIOS = {
                 ("leading replacements refused", births.refused, True, _NODES | _REFUSED),
             )
         ),
+        Scenario("ranks of teams killed", ("teams",), kill_team_ranks, {"PAUSE_S": "0.03"}, 2),
         Scenario("members that hang in C code", ("hanging",), nothing),
         Scenario("members that end their process", ("crashing",), nothing),
     )

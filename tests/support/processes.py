@@ -51,6 +51,16 @@ def workers(mark: str) -> list[Rank]:
     return [rank for rank in ranks(mark) if rank.number > 0]
 
 
+def team_ranks(mark: str) -> list[int]:
+    """The ranks of teams of a marked run."""
+    program = b"esengine.launch.training.team_rank"
+    return [
+        pid
+        for pid in living(mark)
+        if program in _command(pid) and b"OMPI_COMM_WORLD_RANK=" in _environment(pid)
+    ]
+
+
 def guard_of(rank: Rank) -> int:
     """The parent of a living rank."""
     pid = _parent(rank.pid)
@@ -82,6 +92,13 @@ def _pids() -> list[int]:
 def _environment(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
 

@@ -121,3 +121,34 @@ def messy(x: Floats) -> float:
     subprocess.Popen(["sleep", "5"])
     sys.stdout = None
     return float(np.sum((x - 0.9) ** 2))
+
+
+def shared(x: Floats, comm: Any) -> float:
+    """A sphere of which each rank of a team computes a part, and what FAULT says where the first
+    number is large.
+    """
+    time.sleep(float(os.environ.get("PAUSE_S", "0")))
+    fault = os.environ.get("FAULT", "") if x[0] > 1.0 else ""
+    if fault == "raise" or (fault == "raise alone" and comm.rank == 1):
+        raise ZeroDivisionError("the simulator diverged")
+    if fault == "exit" and comm.rank == 1:
+        os._exit(3)
+    if fault == "hang" and comm.rank == 0:
+        time.sleep(1000)
+    own = np.array_split((x - 0.9) ** 2, comm.size)[comm.rank]
+    total: float = comm.allreduce(float(np.sum(own)))
+    return total if comm.rank == 0 else float("nan")  # the first rank's value counts
+
+
+class Shared(Informed):
+    """An environment whose energy all ranks of a team compute together."""
+
+    def __init__(self, comm: Any = None) -> None:
+        self._comm = comm
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, *rest = super().step(action)
+        return observation, self._comm.allreduce(reward) / self._comm.size, *rest
+
+
+gymnasium.register("TestShared-v0", cast(Any, Shared))

@@ -264,6 +264,7 @@ EXCEPTIONS = {
     "esengine/__main__.py": "opens /dev/null",
     "esengine/checks.py": "a word of the command line",
     "esengine/isolation/requests.py": "messages between a process and its fork",
+    "esengine/isolation/teams.py": LAUNCH,
     "esengine/memory.py": "reads /proc and /sys",
     "esengine/policies/foreign_policy.py": "unpacks what the door gave, within bounds",
     "esengine/programs/child.py": "writes what a program prints",
@@ -291,6 +292,7 @@ EXCEPTIONS = {
     "launch/settings/parse_train.py": "parses what the door gave",
     "launch/settings/variables_file.py": "parses what the door gave",
     "launch/training/isolation.py": "messages between a process and its fork",
+    "launch/training/team_rank.py": LAUNCH,
 }
 """Files that read in other ways, and why that is safe."""
 LIBRARIES = {"np", "numpy", "json", "pickle", "tomllib", "torch", "h5py", "zipfile", "safetensors"}

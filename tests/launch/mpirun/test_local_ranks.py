@@ -21,8 +21,8 @@ from tests.conftest import REPOSITORY, SUPPORT
 
 def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
     script = (
-        "import time; from esengine.launch.mpirun.local_ranks import _launch_folder\n"
-        "with _launch_folder(2) as folder: print(folder, flush=True); time.sleep(60)"
+        "import time; from esengine.launch.mpirun.local_ranks import launch_folder\n"
+        "with launch_folder(2) as folder: print(folder, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
