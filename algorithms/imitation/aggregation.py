@@ -48,6 +48,10 @@ class AggregationSettings(LearnerSettings):
     """
     planner: Literal["mppi", "cross-entropy", "ilqr"] | None = None
     """A planner as the expert; it plans every step in a copy of the environment's simulator."""
+    dynamics: Literal["simulator", "fitted"] = "simulator"
+    """What the planner plans in: a copy of the simulator, or local models that are fitted to
+    rollouts from the same start, for ilqr in environments whose state cannot be set.
+    """
     planner_arg: tuple[str, ...] = ()
     """Settings of the planner, each name=value; for example horizon=50 num_candidates=256."""
     episodes_per_round: int = 5
@@ -116,6 +120,7 @@ class Aggregation(SavedState, ABC):
         self._best_return = -math.inf
         self._labels = 0
         self._metrics: dict[str, float] = {}
+        self._experts_own = (0, 0)  # steps and episodes that the expert ran in this round
 
     @abstractmethod
     def acting(self) -> Acting:
@@ -179,7 +184,8 @@ class Aggregation(SavedState, ABC):
         self._metrics["return_recorded"] = float(np.mean(returns))
         self._validate(pool)
         self.generation = number
-        return steps, len(recorded)
+        own_steps, own_episodes = self._experts_own
+        return steps + own_steps, len(recorded) + own_episodes
 
     def _learn(self) -> float:
         """Fit the policy to all examples so far; return the mean loss of the last pass."""

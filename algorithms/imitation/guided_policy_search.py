@@ -7,9 +7,11 @@ then fitted to all controllers so far, with errors weighted by their precision (
 bound, the step, grows while the policy improves as the controllers predicted, and shrinks
 otherwise.
 
-The paper fits linear dynamics to samples and takes the policy's covariance from the controllers.
-Here the simulator is differentiated, and the covariance is constant (--policy-deviation). With the
-controllers' precisions, as in the paper, the covariance shrank from round to round.
+The paper fits linear dynamics to samples. So does --dynamics fitted: each start has a few
+iterations of rollouts, of which the policy runs the first, and the divergence of each controller
+from the last one is bounded (see `planners.fitted_controllers`). By default the simulator is
+differentiated. The paper takes the policy's covariance from the controllers; here it is constant
+(--policy-deviation), because the controllers' precisions made it shrink from round to round.
 """
 
 from __future__ import annotations
@@ -24,19 +26,12 @@ from numpy.typing import NDArray
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.imitation.learner import Examples, Learner
 from esengine.algorithms.planners.guided_expert import ControllerInfo
+from esengine.algorithms.planners.local_controllers import adapted
 from esengine.algorithms.strategy import State
 from esengine.checks import positive
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.errors import UserError
 from esengine.policies.network import check_compiled, check_memoryless
-
-# Range of the step relative to --kl-step
-_LEAST_SCALE = 0.1
-_MOST_SCALE = 10.0
-
-# Range of the step's change per round
-_LEAST_FACTOR = 0.5
-_MOST_FACTOR = 2.0
 
 _MOST_WEIGHT = 10.0  # of an example, relative to the median
 
@@ -61,6 +56,13 @@ class GuidedPolicySearchSettings(AggregationSettings):
                 "do, got --demonstrations, "
                 "--every or --loss; drop them"
             )
+        if self.dynamics == "fitted":
+            for given in self.planner_arg:
+                if given.partition("=")[0] in ("kl_step", "deviation"):
+                    raise UserError(
+                        "guided-policy-search sets the step and the noise of its controllers by "
+                        f"--kl-step and --policy-deviation, got --planner-arg {given}; drop it"
+                    )
 
 
 class GuidedPolicySearch(Aggregation):
@@ -85,6 +87,10 @@ class GuidedPolicySearch(Aggregation):
     def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
         """Keep the controllers' precisions, and adapt the step to the gain of the last one."""
         infos = [ControllerInfo.unpacked(one.expert_info, self._num_controls) for one in recorded]
+        self._experts_own = (
+            sum(one.num_steps for one in infos),
+            sum(one.num_episodes for one in infos),
+        )
         rows = np.concatenate([one.precisions.reshape(len(one.precisions), -1) for one in infos])
         self._precisions = np.concatenate([self._precisions.reshape(-1, rows.shape[1]), rows])
         policy = float(np.mean([one.policy_return for one in infos]))
@@ -125,19 +131,6 @@ class GuidedPolicySearch(Aggregation):
         super().restore(state)
         self._precisions = state["precisions"]
         self._step, self._promised, self._judged = state["numbers"].tolist()
-
-
-def adapted(step: float, base: float, promised: float, gained: float) -> float:
-    """Return the next step, which maximises a quadratic model of the gain.
-
-    The model gain(s) = promised s / step - (promised - gained) (s / step)^2 is largest at
-    s = step promised / (2 (promised - gained)).
-    """
-    if not promised > 0:
-        return step
-    factor = promised / max(2 * (promised - gained), promised / (2 * _MOST_FACTOR))
-    changed = step * np.clip(factor, _LEAST_FACTOR, _MOST_FACTOR)
-    return float(np.clip(changed, base * _LEAST_SCALE, base * _MOST_SCALE))
 
 
 def relative_weights(

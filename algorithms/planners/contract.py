@@ -37,6 +37,13 @@ class Plan:
         return np.concatenate([self.controls[1:], self.controls[-1:]])
 
 
+class Bounded(Protocol):
+    """Whatever has bounds of controls, (num_controls,) each."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
 @dataclass(frozen=True, eq=False)
 class Attraction:
     """A cost w / 2 |(u - target) / reach|^2 of a plan's first control u.
@@ -52,7 +59,7 @@ class Attraction:
     target: NDArray[np.float64]
     weight: float
 
-    def precision(self, dynamics: Dynamics) -> NDArray[np.float64]:
+    def precision(self, dynamics: Bounded) -> NDArray[np.float64]:
         """Return the second derivatives of the cost, w / reach^2, (num_controls,)."""
         return self.weight / ((dynamics.high - dynamics.low) / 2) ** 2
 

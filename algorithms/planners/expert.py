@@ -46,8 +46,11 @@ class PlannerExpert:
         self.plan = None
 
     def act(self, observation: Any) -> Any:
-        """Return the action for the environment's current state; the observation is not used."""
-        return self.dynamics.action_of(self.control(self.dynamics.state_of(self._env)))
+        """Return the action for the environment's current state; only learned dynamics use the
+        observation.
+        """
+        state = self.dynamics.state_of(self._env, observation)
+        return self.dynamics.action_of(self.control(state))
 
     def control(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the control for a state, (num_controls,)."""

@@ -21,7 +21,7 @@ from esengine.algorithms.planners.contract import (
     first_guess,
 )
 from esengine.algorithms.planners.quadratic_expansion import (
-    AnalyticDynamics,
+    AnalyticModel,
     Expansion,
     convex,
     expand,
@@ -29,7 +29,7 @@ from esengine.algorithms.planners.quadratic_expansion import (
 from esengine.algorithms.planners.riccati import Feedback, backward
 from esengine.checks import at_least, positive
 from esengine.errors import UserError
-from esengine.simulators.dynamics import Dynamics
+from esengine.simulators.dynamics import Dynamics, Model
 
 _LENGTHS = 0.5 ** np.arange(10)  # of the step, down to 0.002
 _LEAST_REGULARIZATION = 1e-6
@@ -115,7 +115,7 @@ class ILQR:
 
     def improve(
         self,
-        dynamics: Dynamics,
+        dynamics: Model,
         state: NDArray[np.float64],
         controls: NDArray[np.float64],
         extra: ExtraCost | None = None,
@@ -178,7 +178,7 @@ class ILQR:
 
     def feedback(
         self,
-        dynamics: Dynamics,
+        dynamics: Model,
         states: NDArray[np.float64],
         controls: NDArray[np.float64],
         extra: ExtraCost | None = None,
@@ -202,12 +202,12 @@ class ILQR:
 
     def _expand(
         self,
-        dynamics: Dynamics,
+        dynamics: Model,
         states: NDArray[np.float64],
         controls: NDArray[np.float64],
         extra: ExtraCost | None,
     ) -> Expansion:
-        if isinstance(dynamics, AnalyticDynamics):
+        if isinstance(dynamics, AnalyticModel):
             expansion = dynamics.expand(states[:-1], controls)
         else:
             steps = (self.coordinate_step, self.control_step)
@@ -278,7 +278,7 @@ class Outcome(NamedTuple):
 
 
 def follow(
-    dynamics: Dynamics,
+    dynamics: Model,
     starts: NDArray[np.float64],
     controls: NDArray[np.float64],
     extra: ExtraCost | None = None,

@@ -1,5 +1,5 @@
 """Local controllers for guided policy search: linear feedback along a trajectory, kept near a
-policy (Levine, Koltun 2013).
+policy or near the last controller (Levine, Koltun 2013).
 
 A controller p(u | x) = N(u_t + K_t (x - x_t), Sigma_t) minimises the cost under a constraint: its
 divergence from the policy pi is at most epsilon per step (the C-step of Montgomery, Levine 2016,
@@ -12,6 +12,7 @@ satisfies the constraint.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,12 +23,23 @@ from esengine.algorithms.planners.ilqr import ILQR
 from esengine.algorithms.planners.quadratic_expansion import Expansion
 from esengine.policies.forward_pass import forward_reference
 from esengine.policies.network import Actor
-from esengine.simulators.dynamics import ObservableDynamics
+from esengine.simulators.dynamics import Model, ObservableDynamics
 
 _LEAST_ETA = 1e-3  # units of return per nat
 _MOST_ETA = 1e4
 _BISECTIONS = 8
 _STEP = 1e-4  # of coordinates, for the policy's derivatives; observations are only float32
+
+# Range of an adaptive step relative to its first value, and of its change at once
+_LEAST_SCALE = 0.1
+_MOST_SCALE = 10.0
+_LEAST_FACTOR = 0.5
+_MOST_FACTOR = 2.0
+
+Means = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""What a policy or a controller does without noise: maps states (n, state_size) to controls
+(n, num_controls) within their bounds.
+"""
 
 
 class Controller(NamedTuple):
@@ -40,6 +52,7 @@ class Controller(NamedTuple):
         precisions: (num_steps, num_controls, num_controls) the inverses of Sigma_t.
         expected_return: return of the controls, without noise.
         divergence: divergence from the policy, in nats per step.
+        eta: the multiplier; Q_uu is eta times the precision.
     """
 
     states: NDArray[np.float64]
@@ -48,6 +61,7 @@ class Controller(NamedTuple):
     precisions: NDArray[np.float64]
     expected_return: float
     divergence: float
+    eta: float
 
     def mean(self, step: int, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the control for a state at a step, (num_controls,), not clipped to bounds.
@@ -57,6 +71,15 @@ class Controller(NamedTuple):
         t = min(step, len(self.controls) - 1)
         n = self.gains.shape[2]
         return self.controls[t] + self.gains[t] @ (state[:n] - self.states[t, :n])
+
+    def means(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the control for each of the states (n, state_size) of a model whose last number is
+        the step, (n, num_controls), not clipped to bounds.
+        """
+        t = np.minimum(states[:, -1].astype(np.int64), len(self.controls) - 1)
+        n = self.gains.shape[2]
+        away = states[:, :n] - self.states[t, :n]
+        return self.controls[t] + np.einsum("bij,bj->bi", self.gains[t], away)
 
 
 def actions(actor: Actor, observations: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -72,32 +95,36 @@ def actions(actor: Actor, observations: NDArray[np.float32]) -> NDArray[np.float
     return box.center() + box.reach() * outputs.astype(np.float64)
 
 
+def policy_means(dynamics: ObservableDynamics, actor: Actor) -> Means:
+    """Return what a policy does in the states of dynamics that compute its observations."""
+
+    def means(states: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.clip(actions(actor, dynamics.observe(states)), dynamics.low, dynamics.high)
+
+    return means
+
+
 @dataclass(frozen=True, eq=False)
 class PolicyCost:
     """The cost of the distance from a policy with the derivatives that iLQR needs:
     eta / 2 (u - mu(x))' P (u - mu(x)) at every step.
 
     Attributes:
-        dynamics: the dynamics, which compute observations.
-        actor: the policy; mu is its action without noise.
+        num_coordinates: the number of coordinates.
+        means: mu of states.
         precision: (num_controls, num_controls) P.
         eta: the multiplier.
     """
 
-    dynamics: ObservableDynamics
-    actor: Actor
+    num_coordinates: int
+    means: Means
     precision: NDArray[np.float64]
     eta: float
-
-    def means(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return mu of each of ``states`` (n, state_size), (n, num_controls)."""
-        means = actions(self.actor, self.dynamics.observe(states))
-        return np.clip(means, self.dynamics.low, self.dynamics.high)
 
     def add(
         self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> None:
-        n = self.dynamics.num_coordinates
+        n = self.num_coordinates
         P = self.eta * self.precision
         J = self._jacobians(states[:-1])
 
@@ -123,7 +150,7 @@ class PolicyCost:
         """Return the derivatives of mu with respect to the coordinates by central differences,
         (num_steps, num_controls, num_coordinates).
         """
-        n = self.dynamics.num_coordinates
+        n = self.num_coordinates
         moved = np.repeat(states[:, None], 2 * n, axis=1)
         moved[:, :, :n] += _STEP * np.concatenate([np.eye(n), -np.eye(n)])
         means = self.means(moved.reshape(-1, states.shape[1])).reshape(len(states), 2 * n, -1)
@@ -148,10 +175,10 @@ def divergence(
 
 def local_controller(
     ilqr: ILQR,
-    dynamics: ObservableDynamics,
+    dynamics: Model,
     start: NDArray[np.float64],
     controls: NDArray[np.float64],
-    actor: Actor | None,
+    means: Means | None,
     P: NDArray[np.float64],
     kl_step: float,
 ) -> Controller:
@@ -164,11 +191,11 @@ def local_controller(
         dynamics: what the controls do.
         start: (state_size,).
         controls: (num_steps, num_controls) to improve.
-        actor: the policy, or None if there is none yet, which leaves no constraint.
+        means: what the policy does, or None if there is none yet, which leaves no constraint.
         P: (num_controls, num_controls) inverse covariance of the policy's distribution.
         kl_step: epsilon.
     """
-    if actor is None:
+    if means is None:
         return _solved(ilqr, dynamics, start, controls, None, P, 1.0)
 
     low = math.log(_LEAST_ETA)
@@ -176,7 +203,7 @@ def local_controller(
     best = None
     for _ in range(_BISECTIONS):
         eta = math.exp((low + high) / 2)
-        cost = PolicyCost(dynamics, actor, P, eta)
+        cost = PolicyCost(dynamics.num_coordinates, means, P, eta)
         found = _solved(ilqr, dynamics, start, controls, cost, P, eta)
         if found.divergence <= kl_step:
             best = found
@@ -186,9 +213,22 @@ def local_controller(
     return found if best is None else best
 
 
+def adapted(step: float, base: float, promised: float, gained: float) -> float:
+    """Return the next step, which maximises a quadratic model of the gain.
+
+    The model gain(s) = promised s / step - (promised - gained) (s / step)^2 is largest at
+    s = step promised / (2 (promised - gained)).
+    """
+    if not promised > 0:
+        return step
+    factor = promised / max(2 * (promised - gained), promised / (2 * _MOST_FACTOR))
+    changed = step * np.clip(factor, _LEAST_FACTOR, _MOST_FACTOR)
+    return float(np.clip(changed, base * _LEAST_SCALE, base * _MOST_SCALE))
+
+
 def _solved(
     ilqr: ILQR,
-    dynamics: ObservableDynamics,
+    dynamics: Model,
     start: NDArray[np.float64],
     controls: NDArray[np.float64],
     cost: PolicyCost | None,
@@ -216,4 +256,5 @@ def _solved(
         precisions,
         plan.expected_return + price,
         divergence(away, precisions, P),
+        eta,
     )

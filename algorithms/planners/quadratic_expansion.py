@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.simulators.dynamics import Dynamics
+from esengine.simulators.dynamics import Model
 
 
 class Expansion(NamedTuple):
@@ -29,8 +29,8 @@ class Expansion(NamedTuple):
 
 
 @runtime_checkable
-class AnalyticDynamics(Dynamics, Protocol):
-    """Dynamics with analytic derivatives."""
+class AnalyticModel(Model, Protocol):
+    """A model with analytic derivatives."""
 
     def expand(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Expansion:
         """Return the derivatives at ``states`` (horizon, state_size) and ``controls`` (horizon,
@@ -39,7 +39,7 @@ class AnalyticDynamics(Dynamics, Protocol):
 
 
 def expand(
-    dynamics: Dynamics,
+    dynamics: Model,
     states: NDArray[np.float64],
     controls: NDArray[np.float64],
     coordinate_step: float,

@@ -35,8 +35,8 @@ class Transitions(NamedTuple):
         return cls(np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_))
 
 
-class Dynamics(Protocol):
-    """The contract. Each rank has its own object, which keeps nothing from one call to the next.
+class Model(Protocol):
+    """What controls do, one step at a time: a simulator, or a model that was fitted to samples.
 
     Attributes:
         state_size: length of a state.
@@ -54,6 +54,15 @@ class Dynamics(Protocol):
     high: NDArray[np.float64]
     smooth: bool
 
+    def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
+        """Take one step from each of ``states`` (num_candidates, state_size) under ``controls``
+        (num_candidates, num_controls).
+        """
+
+
+class Dynamics(Model, Protocol):
+    """The contract. Each rank has its own object, which keeps nothing from one call to the next."""
+
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
         """The state of an environment, (state_size,); the environment does not change."""
 
@@ -62,11 +71,6 @@ class Dynamics(Protocol):
 
     def control_of(self, action: Any) -> NDArray[np.float64]:
         """A control that stands for an action, (num_controls,); the middle of all such controls."""
-
-    def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        """Take one step from each of ``states`` (num_candidates, state_size) under ``controls``
-        (num_candidates, num_controls).
-        """
 
     def returns(
         self, state: NDArray[np.float64], controls: NDArray[np.float64]

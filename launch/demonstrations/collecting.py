@@ -31,11 +31,13 @@ from esengine.launch.settings.config import flags_of
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import environment_of
 from esengine.launch.settings.planners import (
+    DynamicsName,
     PlannerName,
     check_planner,
     load_planner,
     load_skill_planner,
 )
+from esengine.launch.training.imitation import planner_expert
 from esengine.launch.training.trial import environment_tried
 from esengine.planning import PlanCandidates, PooledDynamics, record_here
 from esengine.policies import Policy, PolicySpec, load_policy
@@ -61,6 +63,10 @@ class _Demonstrator:
     planner: PlannerName | None = None
     """Demonstrate by planning every step in a copy of the environment's simulator: mppi,
     cross-entropy or ilqr.
+    """
+    dynamics: DynamicsName = "simulator"
+    """What the planner plans in: a copy of the simulator, or local models that are fitted to
+    rollouts from the same start, for ilqr in environments whose state cannot be set.
     """
     planner_arg: tuple[str, ...] = ()
     """Settings of the planner, or of the search over skills, each name=value; for example
@@ -129,7 +135,7 @@ class CollectSettings(WorkerRules, _Demonstrator):
         if self.skills:
             load_skill_planner(self.planner_arg)
         else:
-            check_planner(self.planner, self.planner_arg)
+            check_planner(self.planner, self.planner_arg, self.dynamics)
         if self.env_id is None and self.policy is None:
             raise UserError(
                 "--expert, --planner and --rules need --env-id, got none; for example --env-id "
@@ -304,9 +310,8 @@ def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
     policy = None if settings.policy is None else load_policy(settings.policy)
     environment = _environment(settings, policy)
     observations, action = environment.spaces()
-    dynamics = (
-        make_dynamics(environment) if settings.planner is not None or settings.skills else None
-    )
+    simulates = settings.planner is not None and settings.dynamics == "simulator"
+    dynamics = make_dynamics(environment) if simulates or settings.skills else None
     expert = _expert(settings, policy, dynamics)
 
     if settings.noise and action.kind != "box":
@@ -352,6 +357,14 @@ def _expert(settings: CollectSettings, policy: Policy | None, dynamics: Dynamics
         expert = _skill_expert(settings, dynamics)
     elif settings.planner is not None and dynamics is not None:
         expert = PlannerExpert(load_planner(settings.planner, settings.planner_arg), dynamics)
+    elif settings.planner is not None:
+        expert = planner_expert(
+            settings.planner,
+            settings.planner_arg,
+            settings.dynamics,
+            _environment(settings, None),
+            settings.max_episode_steps,
+        )
     if settings.rules:
         expert = RuleExpert(load_rules(settings.rules), expert, complete=True)
     assert expert is not None

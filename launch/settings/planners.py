@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner, SkillPlanner
+from esengine.algorithms.planners import (
+    ILQR,
+    MPPI,
+    CrossEntropy,
+    FittedILQR,
+    Planner,
+    SkillPlanner,
+)
 from esengine.checks import named_values
 from esengine.errors import UserError, listed
 from esengine.launch.settings.settings_values import settings_from
 
 PlannerName = Literal["mppi", "cross-entropy", "ilqr"]
+DynamicsName = Literal["simulator", "fitted"]
 
 _PLANNERS: dict[str, type[Any]] = {"mppi": MPPI, "cross-entropy": CrossEntropy, "ilqr": ILQR}
 assert set(_PLANNERS) == set(get_args(PlannerName))
@@ -31,6 +39,14 @@ def load_planner(name: str, arguments: tuple[str, ...]) -> Planner:
     return planner
 
 
+def load_fitted(arguments: tuple[str, ...]) -> FittedILQR:
+    """The settings of ``--planner ilqr --dynamics fitted``. Raises UserError."""
+    values = named_values("--planner-arg", arguments, "num_rollouts=5")
+    settings: FittedILQR = settings_from(FittedILQR, values)
+    settings.check()
+    return settings
+
+
 def load_skill_planner(arguments: tuple[str, ...]) -> SkillPlanner:
     """The search over skills. Raises UserError for unknown or invalid settings."""
     values = named_values("--planner-arg", arguments, "skill_steps=20")
@@ -39,9 +55,16 @@ def load_skill_planner(arguments: tuple[str, ...]) -> SkillPlanner:
     return planner
 
 
-def check_planner(name: str | None, arguments: tuple[str, ...]) -> None:
+def check_planner(name: str | None, arguments: tuple[str, ...], dynamics: DynamicsName) -> None:
     """Raises UserError for invalid settings of a planner, and for settings without a planner."""
-    if name is not None:
+    if dynamics == "fitted":
+        if name != "ilqr":
+            raise UserError(
+                f"--dynamics fitted must be used with --planner ilqr, whose feedback it fits, got "
+                f"{name}; use --planner ilqr"
+            )
+        load_fitted(arguments)
+    elif name is not None:
         load_planner(name, arguments)
     elif arguments:
         raise UserError(

@@ -22,7 +22,13 @@ from esengine.algorithms.imitation.guided_policy_search import (
 from esengine.algorithms.imitation.learner import LearnerSettings
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.imitation.recurrent_learner import make_learner
-from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
+from esengine.algorithms.planners import (
+    ControllerExpert,
+    FittedControllers,
+    GuidedExpert,
+    PlannedControllers,
+    PlannerExpert,
+)
 from esengine.algorithms.strategy import RoundMethod
 from esengine.checks import belong_to
 from esengine.demonstrations import Demonstrations, load_demonstrations
@@ -34,13 +40,19 @@ from esengine.errors import UserError
 from esengine.launch.runs.copied_files import copy_demonstrations
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import flags_of_environment
-from esengine.launch.settings.planners import check_planner, load_planner
+from esengine.launch.settings.planners import (
+    DynamicsName,
+    PlannerName,
+    check_planner,
+    load_fitted,
+    load_planner,
+)
 from esengine.launch.training.problem_from_settings import environment_problem, initial_row
 from esengine.launch.training.run import MethodRun
 from esengine.policies import load_policy
 from esengine.pool import Built
 from esengine.problems import EnvironmentProblem
-from esengine.simulators import Dynamics, ObservableDynamics, make_dynamics
+from esengine.simulators import ObservableDynamics, make_dynamics
 from esengine.simulators.traces import horizon_of
 from esengine.user_code import check_trusted, named_callable
 
@@ -109,7 +121,7 @@ def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None
             f"{method} needs --planner and no --rules, since its teacher plans near the learner; "
             f"name a planner"
         )
-    check_planner(search.planner, search.planner_arg)
+    check_planner(search.planner, search.planner_arg, search.dynamics)
 
 
 def recording_problem(config: RunConfig) -> EnvironmentProblem:
@@ -196,29 +208,38 @@ def _expert(config: RunConfig, problem: EnvironmentProblem) -> Expert | None:
         expert = PolicyExpert(policy)
     elif search.expert is not None:
         expert = load_expert(search.expert)
+    elif isinstance(search, GuidedPolicySearchSettings):
+        expert = _guide(config, search)
     elif search.planner is not None:
         environment = config.train.environment()
-        dynamics = make_dynamics(environment)
-        planner = load_planner(search.planner, search.planner_arg)
-        if isinstance(search, GuidedPolicySearchSettings):
-            expert = _guide(config, search, environment, dynamics, planner)
-        else:
-            expert = PlannerExpert(planner, dynamics)
+        limit = config.train.max_episode_steps
+        expert = planner_expert(
+            search.planner, search.planner_arg, search.dynamics, environment, limit
+        )
 
     rules: Rules = load_rules(config.train.rules)
     return RuleExpert(rules, expert) if rules else expert
 
 
-def _guide(
-    config: RunConfig,
-    search: GuidedPolicySearchSettings,
+def planner_expert(
+    planner: PlannerName,
+    arguments: tuple[str, ...],
+    dynamics: DynamicsName,
     environment: EnvironmentSpec,
-    dynamics: Dynamics,
-    planner: Planner,
-) -> GuidedExpert:
+    max_episode_steps: int | None,
+) -> Expert:
+    """The expert of ``--planner`` and ``--dynamics``. Raises UserError."""
+    if dynamics == "fitted":
+        settings = load_fitted(arguments)
+        return ControllerExpert(FittedControllers(settings, environment, max_episode_steps))
+    return PlannerExpert(load_planner(planner, arguments), make_dynamics(environment))
+
+
+def _guide(config: RunConfig, search: GuidedPolicySearchSettings) -> GuidedExpert:
     """The teacher of guided policy search. Raises UserError where there are no local
     controllers.
     """
+    environment = config.train.environment()
     with environment.opened() as env:
         num_steps = horizon_of(env, config.train.max_episode_steps)
     if num_steps is None:
@@ -226,13 +247,23 @@ def _guide(
             f"guided-policy-search needs episodes of limited length, {environment.env_id} has no "
             f"limit; use --max-episode-steps"
         )
+    if search.dynamics == "fitted":
+        fitted = replace(
+            load_fitted(search.planner_arg),
+            kl_step=search.kl_step,
+            deviation=search.policy_deviation,
+        )
+        return GuidedExpert(FittedControllers(fitted, environment, num_steps))
+
+    dynamics = make_dynamics(environment)
     if not isinstance(dynamics, ObservableDynamics):
         raise UserError(
             f"guided-policy-search needs compiled classic control or MuJoCo, whose observations "
-            f"it can compute, got {environment.env_id}; use dagger or plato"
+            f"it can compute, got {environment.env_id}; use --planner ilqr --dynamics fitted"
         )
-
-    return GuidedExpert(planner, dynamics, search.policy_deviation, num_steps)
+    assert search.planner is not None
+    planner = load_planner(search.planner, search.planner_arg)
+    return GuidedExpert(PlannedControllers(planner, dynamics, search.policy_deviation, num_steps))
 
 
 def _policy_path(search: LearnerSettings) -> Path | None:

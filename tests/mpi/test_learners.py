@@ -34,6 +34,10 @@ _PLANNED = words(
     "--env-id Pendulum-v1 --planner mppi --planner-arg num_candidates=16 --gradient-steps 1"
 )
 _ROUNDS = (*_PLANNED, *words("--episodes-per-round 3 --max-episode-steps 15 --epochs-per-round 2"))
+_FITTED = words(
+    "--env-id Reacher-v5 --planner ilqr --dynamics fitted --planner-arg num_rollouts=3 "
+    "num_iterations=2 --gradient-steps 1 --episodes-per-round 2 --max-episode-steps 8"
+)
 _MAZES = words(
     "--population-size 12 --episodes-per-member 2 --wandering-episodes 3 --max-episode-steps 40"
 )
@@ -63,6 +67,10 @@ def steps_are_counted(found: Rows) -> None:
     assert [row["env_steps"] for row in found] == [160, 320, 480, 640]
 
 
+def rollouts_are_counted(found: Rows) -> None:
+    assert [row["env_steps"] for row in found] == [2 * 7 * 8, 4 * 7 * 8, 6 * 7 * 8]
+
+
 class Learner(NamedTuple):
     """A command line, after how many generations it stops, how many it has, and what its rows must
     tell.
@@ -77,6 +85,9 @@ class Learner(NamedTuple):
 LEARNERS = {
     "dagger": Learner(IMITATION["dagger"], 2, 3, labels_grow_and_rules_act),
     "guided-policy-search": Learner(("train", "guided-policy-search", *_ROUNDS), 2, 3),
+    "guided-policy-search by rollouts": Learner(
+        ("train", "guided-policy-search", *_FITTED), 2, 3, rollouts_are_counted
+    ),
     "plato": Learner(("train", "plato", *_ROUNDS), 2, 3),
     "gail": Learner(("train", "gail", *_LEARNED), 2, 4, nothing_is_known_of_the_reward_at_first),
     "inverse-rl": Learner(("train", "inverse-rl", *_LEARNED), 2, 4),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +35,7 @@ class LinearQuadratic:
         self.Q, self.R = np.diag([2.0, 1.0, 1.0, 0.5]), np.array([[0.5, 0.1], [0.1, 0.3]])
         self.low, self.high = np.full(2, -bound), np.full(2, bound)
 
-    def state_of(self, env: Any) -> NDArray[np.float64]:
+    def state_of(self, env: Any, observation: Any = None) -> NDArray[np.float64]:
         raise NotImplementedError
 
     def action_of(self, control: NDArray[np.float64]) -> Any:
@@ -81,3 +82,33 @@ class AnalyticLinearQuadratic(LinearQuadratic):
         H[4:, 4:] += 2 * self.R
         points, count = np.hstack([states, controls]), len(states)
         return Expansion(np.tile(F, (count, 1, 1)), points @ H, np.tile(H, (count, 1, 1)))
+
+
+class LinearQuadraticEnv(gymnasium.Env[Any, Any]):
+    """The same system as an environment without a state to set, from one start and with normal
+    noise on the state.
+    """
+
+    START = np.array([1.0, -0.5, 0.8, 0.3])
+
+    def __init__(self, noise: float = 0.0) -> None:
+        self._system = LinearQuadratic()
+        self._noise = noise
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
+        low, high = self._system.low, self._system.high
+        self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float64)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self._state = self.START
+        return self._state.copy(), {}
+
+    def step(self, action: Any) -> Any:
+        after, rewards, _ = self._system.step(self._state[None], np.asarray(action)[None])
+        self._state = after[0] + self._noise * self.np_random.standard_normal(4)
+        return self._state.copy(), float(rewards[0]), False, False, {}
+
+
+gymnasium.register(
+    "LinearQuadratic-v0", f"{__name__}:LinearQuadraticEnv", max_episode_steps=HORIZON
+)

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esengine.algorithms.imitation.guided_policy_search import adapted, relative_weights
+from esengine.algorithms.imitation.guided_policy_search import relative_weights
 from esengine.algorithms.imitation.learner import Examples, Learner, LearnerSettings
 from esengine.algorithms.planners import ILQR
 from esengine.algorithms.planners.guided_expert import ControllerInfo
-from esengine.algorithms.planners.local_controllers import PolicyCost, divergence, local_controller
+from esengine.algorithms.planners.local_controllers import (
+    PolicyCost,
+    adapted,
+    divergence,
+    local_controller,
+    policy_means,
+)
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.launch.cli import main
 from esengine.policies import Actor, PolicySpec
@@ -59,21 +65,21 @@ def test_controllers_keep_the_step_and_gain_more_with_a_larger_one() -> None:
         Seen(),
         linear_actor(np.array([[-0.2, -0.1, 0.0, 0.1], [0.1, 0.0, -0.3, -0.2]])),
     )
-    policy = PolicyCost(dynamics, actor, P, 1.0)
+    means = policy_means(dynamics, actor)
     state, of_policy = START[None], 0.0
     for _ in range(HORIZON):
-        state, rewards, _ = dynamics.step(state, policy.means(state))
+        state, rewards, _ = dynamics.step(state, means(state))
         of_policy += float(rewards[0])
     returns = []
     for step in (0.02, 0.2, 2.0):
         controller = local_controller(
-            ILQR(), dynamics, START, np.zeros((HORIZON, 2)), actor, P, step
+            ILQR(), dynamics, START, np.zeros((HORIZON, 2)), means, P, step
         )
         assert 0.5 * step < controller.divergence <= step  # bisected to a twentieth of a decade
         returns.append(controller.expected_return)
     assert of_policy < returns[0] < returns[1] < returns[2]
-    near = local_controller(ILQR(), dynamics, START, np.zeros((HORIZON, 2)), actor, P, 0.0)
-    np.testing.assert_allclose(near.controls, policy.means(near.states[:-1]), atol=2e-3)
+    near = local_controller(ILQR(), dynamics, START, np.zeros((HORIZON, 2)), means, P, 0.0)
+    np.testing.assert_allclose(near.controls, means(near.states[:-1]), atol=2e-3)
 
 
 def test_the_policys_cost_has_the_derivatives_of_its_values() -> None:
@@ -87,7 +93,9 @@ def test_the_policys_cost_has_the_derivatives_of_its_values() -> None:
     policy = PolicySpec(observations.dim, action, (8,))
     row = np.random.default_rng(1).normal(size=policy.num_parameters).astype(np.float32) * 0.3
     actor = Actor(policy, row, np.zeros(3, np.float32), np.ones(3, np.float32))
-    cost = PolicyCost(dynamics, actor, np.array([[3.0]]), 2.0)
+    cost = PolicyCost(
+        dynamics.num_coordinates, policy_means(dynamics, actor), np.array([[3.0]]), 2.0
+    )
     observation, _ = env.reset(seed=5)
     state = dynamics.state_of(env)
     assert dynamics.observe(state[None])[0].tolist() == pytest.approx(
@@ -151,9 +159,9 @@ def test_errors_are_weighted_by_precision() -> None:
         learner.epoch(data)
     expected = (4 * 1.0 + 25 * 0.5) / 31  # the weighted mean
     assert learner.parameters()[-1] == pytest.approx(expected, abs=1e-3)
-    notes = ControllerInfo(1.0, 2.0, 3.0, np.arange(8.0).reshape(2, 2, 2))
+    notes = ControllerInfo(1.0, 2.0, 3.0, 40, 5, np.arange(8.0).reshape(2, 2, 2))
     again = ControllerInfo.unpacked(notes.packed(), 2)
-    assert again[:3] == notes[:3]
+    assert again[:5] == notes[:5]
     assert np.array_equal(again.precisions, notes.precisions)
 
 
