@@ -20,7 +20,8 @@ ORDER = {
             "policies",
             "simulators",
         ),
-        *("problems", "isolation", "pool", "demonstrations", "rewards", "goals", "planning"),
+        *("problems", "isolation", "pool", "demonstrations", "rewards", "goals", "models"),
+        "planning",
     ),
     "algorithms": (
         *(
@@ -32,6 +33,7 @@ ORDER = {
             "constraints",
             "planners",
             "imitation",
+            "models",
             "goals",
         ),
         *("policy_gradient", "inverse_rl", "trial_runs", "testing", "__init__"),

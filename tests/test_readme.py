@@ -56,6 +56,12 @@ SHORTENED = {
     "train plato": "train plato --gradient-steps 1",
     "train guided-policy-search": "train guided-policy-search --gradient-steps 1",
     "1 --planner": "1 --generations 1 --max-episode-steps 20 --planner",
+    "train pets": "train pets --generations 2 --model-steps 5 --gradient-steps 1 "
+    "--max-episode-steps 20",
+    "--generations 10 --run-dir": "--generations 2 --run-dir",
+    "--generations 5 --run-dir": "--generations 1 --run-dir",
+    "--dynamics fitted": "--max-episode-steps 8 --dynamics fitted",
+    "--dynamics learned": "--max-episode-steps 5 --dynamics learned",
     "--novelty nsr": "--novelty nsr --population-size 8 --generations 1",
     "--generations 10 --episodes-per-round 1": "--generations 1 --episodes-per-round 1 "
     "--max-episode-steps 20",

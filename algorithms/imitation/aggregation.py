@@ -48,10 +48,12 @@ class AggregationSettings(LearnerSettings):
     """
     planner: Literal["mppi", "cross-entropy", "ilqr"] | None = None
     """A planner as the expert; it plans every step in a copy of the environment's simulator."""
-    dynamics: Literal["simulator", "fitted"] = "simulator"
-    """What the planner plans in: a copy of the simulator, or local models that are fitted to
-    rollouts from the same start, for ilqr in environments whose state cannot be set.
+    dynamics: Literal["simulator", "fitted", "learned"] = "simulator"
+    """What the planner plans in: a copy of the simulator; for ilqr, local models that are fitted to
+    rollouts from the same start; for mppi and cross-entropy, the learned --model.
     """
+    model: str | None = None
+    """The learned model, a run directory of pets or a model file."""
     planner_arg: tuple[str, ...] = ()
     """Settings of the planner, each name=value; for example horizon=50 num_candidates=256."""
     episodes_per_round: int = 5
@@ -71,8 +73,14 @@ class AggregationSettings(LearnerSettings):
 
     def check(self) -> None:
         super().check()
-        at_least(self, 1, "episodes_per_round", "epochs_per_round", "validation_episodes")
+        at_least(self, self.least_episodes, "episodes_per_round")
+        at_least(self, 1, "epochs_per_round", "validation_episodes")
         at_least(self, 1, "max_labels", way_out="leave it out for no limit")
+
+    @property
+    def least_episodes(self) -> int:
+        """The least number of episodes per round."""
+        return 1
 
 
 class Aggregation(SavedState, ABC):

@@ -61,6 +61,14 @@ class GuidingExpert(AdaptiveExpert, Protocol):
         """Numbers about the episode that has ended, which travel to the master with it."""
 
 
+@runtime_checkable
+class InformedExpert(Expert, Protocol):
+    """An expert that acts by what the master has learned."""
+
+    def inform(self, learned: NDArray[np.float32]) -> None:
+        """Told before `begin`: what the master has learned, or nothing if that is not yet much."""
+
+
 class FunctionExpert:
     """A function of the observation.
 

@@ -22,6 +22,7 @@ from esengine.demonstrations.experts import (
     AdaptiveExpert,
     Expert,
     GuidingExpert,
+    InformedExpert,
     PolicyExpert,
     RuleExpert,
     label_of,
@@ -117,6 +118,7 @@ class Acting:
             seed.
         log_stds: (num_log_stds,) float32 of what a box policy draws that has none of its own, in
             halves of the action's range; or (0,).
+        learned: what an `InformedExpert` is told, (any,) float32.
     """
 
     mixing: float = 1.0
@@ -127,6 +129,7 @@ class Acting:
     attraction: float = 0.0
     sampled: bool = False
     log_stds: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    learned: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
@@ -215,6 +218,8 @@ class Recorder(Evaluator):
 
     def record(self, actor: Actor, seed: int) -> Recorded:
         """Record one episode of a policy."""
+        if isinstance(self.expert, InformedExpert):
+            self.expert.inform(self.acting.learned)
         return record_episode(
             self._recorded_env(),
             self.problem.observations,

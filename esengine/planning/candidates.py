@@ -86,8 +86,10 @@ class PooledDynamics:
         )
         self.low, self.high = dynamics.low, dynamics.high
 
-    def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
-        return self._dynamics.state_of(env)
+    def state_of(
+        self, env: gymnasium.Env[Any, Any], observation: Any = None
+    ) -> NDArray[np.float64]:
+        return self._dynamics.state_of(env, observation)
 
     def action_of(self, control: NDArray[np.float64]) -> Any:
         return self._dynamics.action_of(control)

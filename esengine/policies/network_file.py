@@ -1,7 +1,7 @@
 """Files of networks: checked arrays, and a checked JSON description in the header.
 
-Policy files and reward files share it. Reading runs no code, and a kernel can rely on every part of
-the type and the size that a file names.
+Policy files, reward files and model files share it. Reading runs no code, and a kernel can rely on
+every part of the type and the size that a file names.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from esengine.storage.files import (
 )
 
 FORMAT = 1
-"""The version of both kinds of files."""
+"""The version of these kinds of files."""
 _MOST_LAYERS = 1000
 _WAYS = {
     "policy": "esengine import reads models of Stable-Baselines3 and ONNX graphs of dense layers; "
     "for another one, write a function of the observation that calls it, record it by esengine "
     "collect --expert module:function, and clone the records by behavior-cloning",
     "reward": "learn one by gail, airl or inverse-rl",
+    "model": "learn one by pets",
 }
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 _DTYPES = ("float16", "float32", "float64", *_INTEGERS)
@@ -54,7 +55,7 @@ def read_network(
 
     Args:
         path: the file or the directory.
-        kind: ``policy`` or ``reward``, the name of the file in the directory.
+        kind: ``policy``, ``reward`` or ``model``, the name of the file in the directory.
         key: of the description in the file's header.
         build: makes the result from the description and the arrays. It raises a ValueError if they
             are invalid.

@@ -97,7 +97,9 @@ class ClassicDynamics(Controls):
         self._observation_dim = ObservationSpec.of(env.observation_space).dim
         close(env)
 
-    def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
+    def state_of(
+        self, env: gymnasium.Env[Any, Any], observation: Any = None
+    ) -> NDArray[np.float64]:
         return np.array(env.unwrapped.state, np.float64)  # type: ignore[attr-defined]
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:

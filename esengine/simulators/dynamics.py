@@ -63,8 +63,15 @@ class Model(Protocol):
 class Dynamics(Model, Protocol):
     """The contract. Each rank has its own object, which keeps nothing from one call to the next."""
 
-    def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
-        """The state of an environment, (state_size,); the environment does not change."""
+    def state_of(
+        self, env: gymnasium.Env[Any, Any], observation: Any = None
+    ) -> NDArray[np.float64]:
+        """The state of an environment, (state_size,); the environment does not change.
+
+        Args:
+            env: the environment.
+            observation: its newest one, which is the state of a learned model.
+        """
 
     def action_of(self, control: NDArray[np.float64]) -> Any:
         """The action that a control stands for, in the environment's own form."""

@@ -83,7 +83,9 @@ class MazeDynamics(Controls):
         maze = _maze_of(env)
         self._maze = (maze.walls, maze.dense)
 
-    def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
+    def state_of(
+        self, env: gymnasium.Env[Any, Any], observation: Any = None
+    ) -> NDArray[np.float64]:
         return _maze_of(env).get_state()
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:

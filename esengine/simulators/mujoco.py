@@ -86,7 +86,9 @@ class MujocoDynamics(Controls):
         self.num_coordinates = position + velocity
         self.smooth = position == velocity  # a quaternion's numbers cannot vary freely
 
-    def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
+    def state_of(
+        self, env: gymnasium.Env[Any, Any], observation: Any = None
+    ) -> NDArray[np.float64]:
         return np.concatenate([part.ravel() for part in _state_parts(env)])
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:

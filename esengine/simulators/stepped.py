@@ -359,7 +359,9 @@ class SteppedDynamics(Controls):
         env.reset(seed=0)
         self.state_size = self.num_coordinates = self.state_of(env).size
 
-    def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
+    def state_of(
+        self, env: gymnasium.Env[Any, Any], observation: Any = None
+    ) -> NDArray[np.float64]:
         task: Any = env.unwrapped
         if not self._mujoco:
             return np.array(task.get_state(), np.float64).ravel()

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from esengine.algorithms.planners import PlannerExpert, SkillExpert
+from esengine.algorithms.planners import (
+    ControllerExpert,
+    FittedControllers,
+    PlannerExpert,
+    SkillExpert,
+)
 from esengine.checks import at_least, not_negative
 from esengine.demonstrations import Demonstrations, Trajectory
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
@@ -34,10 +39,11 @@ from esengine.launch.settings.planners import (
     DynamicsName,
     PlannerName,
     check_planner,
+    load_fitted,
     load_planner,
     load_skill_planner,
 )
-from esengine.launch.training.imitation import planner_expert
+from esengine.launch.training.planner_experts import planner_dynamics
 from esengine.launch.training.trial import environment_tried
 from esengine.planning import PlanCandidates, PooledDynamics, record_here
 from esengine.policies import Policy, PolicySpec, load_policy
@@ -47,7 +53,7 @@ from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest
 from esengine.ranks.guard import report
 from esengine.ranks.world import World, available_cores
-from esengine.simulators import Dynamics, ObservableDynamics, make_dynamics
+from esengine.simulators import Dynamics, ObservableDynamics
 from esengine.simulators.classic import ClassicDynamics
 from esengine.user_code import check_trusted, environments_closed
 
@@ -65,9 +71,11 @@ class _Demonstrator:
     cross-entropy or ilqr.
     """
     dynamics: DynamicsName = "simulator"
-    """What the planner plans in: a copy of the simulator, or local models that are fitted to
-    rollouts from the same start, for ilqr in environments whose state cannot be set.
+    """What the planner plans in: a copy of the simulator; for ilqr, local models that are fitted to
+    rollouts from the same start; for mppi and cross-entropy, the learned --model.
     """
+    model: str | None = None
+    """The learned model, a run directory of pets or a model file."""
     planner_arg: tuple[str, ...] = ()
     """Settings of the planner, or of the search over skills, each name=value; for example
     horizon=50 num_candidates=256.
@@ -135,7 +143,7 @@ class CollectSettings(WorkerRules, _Demonstrator):
         if self.skills:
             load_skill_planner(self.planner_arg)
         else:
-            check_planner(self.planner, self.planner_arg, self.dynamics)
+            check_planner(self.planner, self.planner_arg, self.dynamics, self.model)
         if self.env_id is None and self.policy is None:
             raise UserError(
                 "--expert, --planner and --rules need --env-id, got none; for example --env-id "
@@ -298,7 +306,15 @@ def _shares_plans(settings: CollectSettings) -> bool:
     if settings.skills or settings.planner not in ("mppi", "cross-entropy"):
         return False
     with environments_closed():
-        return not isinstance(make_dynamics(_environment(settings, None)), ClassicDynamics)
+        dynamics = _dynamics(settings, _environment(settings, None))
+    return not isinstance(dynamics, ClassicDynamics)
+
+
+def _dynamics(settings: CollectSettings, environment: EnvironmentSpec) -> Dynamics | None:
+    """What a planner or skills plan in, or None if nobody plans, or by rollouts alone."""
+    if (settings.planner is None and not settings.skills) or settings.dynamics == "fitted":
+        return None
+    return planner_dynamics(settings.dynamics, settings.model, environment)
 
 
 def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
@@ -310,8 +326,7 @@ def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
     policy = None if settings.policy is None else load_policy(settings.policy)
     environment = _environment(settings, policy)
     observations, action = environment.spaces()
-    simulates = settings.planner is not None and settings.dynamics == "simulator"
-    dynamics = make_dynamics(environment) if simulates or settings.skills else None
+    dynamics = _dynamics(settings, environment)
     expert = _expert(settings, policy, dynamics)
 
     if settings.noise and action.kind != "box":
@@ -358,12 +373,10 @@ def _expert(settings: CollectSettings, policy: Policy | None, dynamics: Dynamics
     elif settings.planner is not None and dynamics is not None:
         expert = PlannerExpert(load_planner(settings.planner, settings.planner_arg), dynamics)
     elif settings.planner is not None:
-        expert = planner_expert(
-            settings.planner,
-            settings.planner_arg,
-            settings.dynamics,
-            _environment(settings, None),
-            settings.max_episode_steps,
+        environment = _environment(settings, None)
+        fitted = load_fitted(settings.planner_arg)
+        expert = ControllerExpert(
+            FittedControllers(fitted, environment, settings.max_episode_steps)
         )
     if settings.rules:
         expert = RuleExpert(load_rules(settings.rules), expert, complete=True)

@@ -17,6 +17,7 @@ from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.memory import memory_bytes
+from esengine.models import load_model, save_model
 from esengine.rewards import load_reward, save_reward
 from esengine.storage.files import opened, read_bytes, replace_lasting
 from esengine.storage.numpy_files import npy_image, read_npy
@@ -25,6 +26,7 @@ _INIT_POLICY = "init_policy.safetensors"
 _REWARDS = {"reward": "given_reward.safetensors", "potential": "given_potential.safetensors"}
 _DEMONSTRATIONS = "demonstrations.npz"
 _EXPERT = "expert.safetensors"
+_MODEL = "given_model.safetensors"
 _POINTS = "inject.npy"
 _DISTRIBUTION = "warm_start.safetensors"
 _VECTORS = {
@@ -33,7 +35,7 @@ _VECTORS = {
 }
 _MOST_NUMBERS = 1000  # of a vector that config.json holds as text
 COPIES = (
-    *(_INIT_POLICY, *_REWARDS.values(), _DEMONSTRATIONS, _EXPERT),
+    *(_INIT_POLICY, *_REWARDS.values(), _DEMONSTRATIONS, _EXPERT, _MODEL),
     *(_POINTS, _DISTRIBUTION, *_VECTORS.values()),
 )
 """The names that copies may have."""
@@ -60,8 +62,8 @@ def copy_given(folder: Path, train: TrainSettings) -> dict[str, Path]:
 
 
 def copy_starts(folder: Path, search: Any) -> dict[str, str]:
-    """Copy the points and the distribution that CMA-ES starts from; returns the settings of the
-    method that name the copies.
+    """Copy the points and the distribution that CMA-ES starts from, and the model that a planner
+    plans in; returns the settings of the method that name the copies.
     """
     copies = {}
     if getattr(search, "inject", None) is not None:
@@ -70,6 +72,9 @@ def copy_starts(folder: Path, search: Any) -> dict[str, str]:
     if getattr(search, "warm_start", None) is not None:
         save_distribution(folder / _DISTRIBUTION, search.warm_start)
         copies["warm_start"] = _DISTRIBUTION
+    if getattr(search, "model", None) is not None:
+        save_model(folder / _MODEL, load_model(search.model))
+        copies["model"] = _MODEL
     return copies
 
 
@@ -95,7 +100,12 @@ def with_copies(config: RunConfig, folder: Path) -> RunConfig:
     search: dict[str, Any] = {}
     if getattr(config.search, "demonstrations", ()):
         search["demonstrations"] = (str(folder / _DEMONSTRATIONS),)
-    kept = {"inject": _POINTS, "warm_start": _DISTRIBUTION, "expert": _EXPERT}
+    kept = {
+        "inject": _POINTS,
+        "warm_start": _DISTRIBUTION,
+        "expert": _EXPERT,
+        "model": _MODEL,
+    }
     for name, file in kept.items():
         value = getattr(config.search, name, None)
         if isinstance(value, str) and (":" not in value or Path(value).name == file):

@@ -45,6 +45,7 @@ _NOTHING_YET = "000000"  # name of a checkpoint before the first generation
 _FIRST_FILES = (
     "policy.safetensors",
     "reward.safetensors",
+    "model.safetensors",
     "failures.jsonl",
     "metrics.jsonl",
     "lock",
@@ -72,6 +73,7 @@ class RunDirectory:
         self.checkpoints = self.folder / "checkpoints"
         self.policy = self.folder / "policy.safetensors"
         self.reward = self.folder / "reward.safetensors"
+        self.model = self.folder / "model.safetensors"
         self.metrics = MetricsFile(self.folder / "metrics.jsonl")
         self.failures = FailureLog(self.folder)
         self.members = MembersFile(self.folder / "members")

@@ -19,6 +19,7 @@ from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.rows import MARK
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
+from esengine.models import LearnedModel, save_model
 from esengine.policies import Policy, save_policy
 from esengine.rewards import LearnedReward, save_reward
 from esengine.storage import Checkpoint, save_checkpoint
@@ -33,12 +34,14 @@ class Snapshot:
         policy: the content of ``policy.safetensors``, or None.
         best: the content of ``best.json``, numbers and vectors, or None.
         reward: the content of ``reward.safetensors``, or None if no reward is learned.
+        model: the content of ``model.safetensors``, or None if no model is learned.
     """
 
     checkpoint: Checkpoint
     policy: Policy | None = None
     best: dict[str, Any] | None = None
     reward: LearnedReward | None = None
+    model: LearnedModel | None = None
 
 
 class Saver:
@@ -162,6 +165,8 @@ class Saver:
             save_checkpoint(self._directory.checkpoints, checkpoint, self._keep)
             if snapshot.reward is not None:
                 save_reward(self._directory.reward, snapshot.reward)
+            if snapshot.model is not None:
+                save_model(self._directory.model, snapshot.model)
             if "row" not in checkpoint.counters:  # else a later checkpoint of this name holds more
                 self._saved = checkpoint.name
 

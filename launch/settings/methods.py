@@ -99,6 +99,7 @@ _SETTINGS = {
         "dart": "imitation.dart:DARTSettings",
         "plato": "imitation.plato:PLATOSettings",
         "guided-policy-search": "imitation.guided_policy_search:GuidedPolicySearchSettings",
+        "pets": "models.pets:PETSSettings",
     },
     POLICY_GRADIENT: {"ppo": "policy_gradient.ppo:PPOSettings"},
     REWARD_LEARNING: {

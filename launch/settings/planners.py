@@ -17,7 +17,7 @@ from esengine.errors import UserError, listed
 from esengine.launch.settings.settings_values import settings_from
 
 PlannerName = Literal["mppi", "cross-entropy", "ilqr"]
-DynamicsName = Literal["simulator", "fitted"]
+DynamicsName = Literal["simulator", "fitted", "learned"]
 
 _PLANNERS: dict[str, type[Any]] = {"mppi": MPPI, "cross-entropy": CrossEntropy, "ilqr": ILQR}
 assert set(_PLANNERS) == set(get_args(PlannerName))
@@ -55,8 +55,23 @@ def load_skill_planner(arguments: tuple[str, ...]) -> SkillPlanner:
     return planner
 
 
-def check_planner(name: str | None, arguments: tuple[str, ...], dynamics: DynamicsName) -> None:
+def check_planner(
+    name: str | None,
+    arguments: tuple[str, ...],
+    dynamics: DynamicsName = "simulator",
+    model: str | None = None,
+) -> None:
     """Raises UserError for invalid settings of a planner, and for settings without a planner."""
+    if (model is not None) != (dynamics == "learned"):
+        raise UserError(
+            f"--model must go with --dynamics learned, got --model {model} and --dynamics "
+            f"{dynamics}; give both or none"
+        )
+    if dynamics == "learned" and name not in ("mppi", "cross-entropy"):
+        raise UserError(
+            f"--dynamics learned must be used with --planner mppi or cross-entropy, got {name}; "
+            f"use one of them"
+        )
     if dynamics == "fitted":
         if name != "ilqr":
             raise UserError(

@@ -22,31 +22,23 @@ from esengine.algorithms.imitation.guided_policy_search import (
 from esengine.algorithms.imitation.learner import LearnerSettings
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.imitation.recurrent_learner import make_learner
-from esengine.algorithms.planners import (
-    ControllerExpert,
-    FittedControllers,
-    GuidedExpert,
-    PlannedControllers,
-    PlannerExpert,
-)
+from esengine.algorithms.models.pets import PETS, PETSSettings
+from esengine.algorithms.planners import FittedControllers, GuidedExpert, PlannedControllers
 from esengine.algorithms.strategy import RoundMethod
 from esengine.checks import belong_to
 from esengine.demonstrations import Demonstrations, load_demonstrations
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.recording import Recorder
 from esengine.demonstrations.rule_labels import corrected
-from esengine.environments import EnvironmentSpec, Rules, check_fit, load_rules
+from esengine.environments import Rules, check_fit, load_rules
 from esengine.errors import UserError
 from esengine.launch.runs.copied_files import copy_demonstrations
+from esengine.launch.runs.saving import Snapshot
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import flags_of_environment
-from esengine.launch.settings.planners import (
-    DynamicsName,
-    PlannerName,
-    check_planner,
-    load_fitted,
-    load_planner,
-)
+from esengine.launch.settings.planners import check_planner, load_fitted, load_planner
+from esengine.launch.training.loop import RoundTraining, Training
+from esengine.launch.training.planner_experts import planner_expert
 from esengine.launch.training.problem_from_settings import environment_problem, initial_row
 from esengine.launch.training.run import MethodRun
 from esengine.policies import load_policy
@@ -61,13 +53,27 @@ _METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
     DARTSettings: DART,
     PLATOSettings: PLATO,
     GuidedPolicySearchSettings: GuidedPolicySearch,
+    PETSSettings: PETS,
 }
+
+
+class PETSTraining(RoundTraining):
+    """The loop of `pets`, which saves its model with the policy."""
+
+    method: PETS
+
+    def snapshot(self) -> Snapshot:
+        return replace(super().snapshot(), model=self.method.model)
 
 
 class ImitationRun(MethodRun):
     """A run of a method that imitates: the master alone learns; all ranks record, label and
     evaluate.
     """
+
+    @property
+    def loop(self) -> type[Training]:
+        return PETSTraining if isinstance(self.search, PETSSettings) else RoundTraining
 
     def completed(self) -> RunConfig:
         self.search.check()
@@ -121,7 +127,12 @@ def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None
             f"{method} needs --planner and no --rules, since its teacher plans near the learner; "
             f"name a planner"
         )
-    check_planner(search.planner, search.planner_arg, search.dynamics)
+    if not isinstance(search, PETSSettings):
+        check_planner(search.planner, search.planner_arg, search.dynamics, search.model)
+    elif rules:
+        raise UserError("pets plans every step, so it needs no --rules, got some; drop them")
+    else:
+        load_planner(search.planner or "", search.planner_arg)
 
 
 def recording_problem(config: RunConfig) -> EnvironmentProblem:
@@ -211,28 +222,10 @@ def _expert(config: RunConfig, problem: EnvironmentProblem) -> Expert | None:
     elif isinstance(search, GuidedPolicySearchSettings):
         expert = _guide(config, search)
     elif search.planner is not None:
-        environment = config.train.environment()
-        limit = config.train.max_episode_steps
-        expert = planner_expert(
-            search.planner, search.planner_arg, search.dynamics, environment, limit
-        )
+        expert = planner_expert(search, config.train.environment(), config.train.max_episode_steps)
 
     rules: Rules = load_rules(config.train.rules)
     return RuleExpert(rules, expert) if rules else expert
-
-
-def planner_expert(
-    planner: PlannerName,
-    arguments: tuple[str, ...],
-    dynamics: DynamicsName,
-    environment: EnvironmentSpec,
-    max_episode_steps: int | None,
-) -> Expert:
-    """The expert of ``--planner`` and ``--dynamics``. Raises UserError."""
-    if dynamics == "fitted":
-        settings = load_fitted(arguments)
-        return ControllerExpert(FittedControllers(settings, environment, max_episode_steps))
-    return PlannerExpert(load_planner(planner, arguments), make_dynamics(environment))
 
 
 def _guide(config: RunConfig, search: GuidedPolicySearchSettings) -> GuidedExpert:

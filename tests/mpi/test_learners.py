@@ -38,6 +38,10 @@ _FITTED = words(
     "--env-id Reacher-v5 --planner ilqr --dynamics fitted --planner-arg num_rollouts=3 "
     "num_iterations=2 --gradient-steps 1 --episodes-per-round 2 --max-episode-steps 8"
 )
+_MODELS = words(
+    "--env-id Pendulum-v1 --planner-arg num_candidates=16 num_iterations=2 --gradient-steps 1 "
+    "--model-steps 20 --episodes-per-round 2 --max-episode-steps 15"
+)
 _MAZES = words(
     "--population-size 12 --episodes-per-member 2 --wandering-episodes 3 --max-episode-steps 40"
 )
@@ -68,7 +72,7 @@ def steps_are_counted(found: Rows) -> None:
 
 
 def rollouts_are_counted(found: Rows) -> None:
-    assert [row["env_steps"] for row in found] == [2 * 7 * 8, 4 * 7 * 8, 6 * 7 * 8]
+    assert [row["env_steps"] for row in found] == [2 * 10 * 8, 4 * 10 * 8, 6 * 10 * 8]
 
 
 class Learner(NamedTuple):
@@ -88,6 +92,7 @@ LEARNERS = {
     "guided-policy-search by rollouts": Learner(
         ("train", "guided-policy-search", *_FITTED), 2, 3, rollouts_are_counted
     ),
+    "pets": Learner(("train", "pets", "--demonstrations", "demos.npz", *_MODELS), 2, 3),
     "plato": Learner(("train", "plato", *_ROUNDS), 2, 3),
     "gail": Learner(("train", "gail", *_LEARNED), 2, 4, nothing_is_known_of_the_reward_at_first),
     "inverse-rl": Learner(("train", "inverse-rl", *_LEARNED), 2, 4),
@@ -170,6 +175,9 @@ def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(
     assert result.returncode == 0, result.stdout + result.stderr
     same_run(tmp_path / "one", half)
     learner.check(rows(half))
+    if name == "pets":
+        models = [(run / "model.safetensors").read_bytes() for run in (tmp_path / "one", half)]
+        assert models[0] == models[1]
     if "--generator" in learner.command:
         rewards = [(run / "reward.safetensors").read_bytes() for run in (tmp_path / "one", half)]
         assert rewards[0] == rewards[1]
