@@ -130,10 +130,12 @@ class Training(PolicyChoice, ABC):
             return self.result(False, f"stopped by {signal}", None)
         except WorkerError:
             # a resumed run evaluates the whole generation again, with what was repaired
+            self.close_generations()
             self._finished = {}
             self._save_last_state()
             raise
         except CallbackRaised:
+            self.close_generations()
             self._save_last_state()
             raise
 
