@@ -3,10 +3,13 @@
 Atamna, Auger, Hansen 2017 (https://hal.inria.fr/hal-01455379); Dufosse, Hansen 2020 (doi
 10.1145/3449639.3459386). The paper changes a penalty factor by comparing steps of the Lagrangian;
 here, as in later versions of the ``cma`` package, it grows while the mean is infeasible and falls
-while the mean is feasible. Ours: it doubles while the whole population violates a constraint.
+while the mean is feasible. Ours: it doubles while the whole population violates a constraint, and a
+search that ended outside of the feasible set is not repeated with the penalties that let it out.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,8 @@ _DAMPING = 5.0  # d_gamma of the multipliers
 _FEW = 0.1  # a constraint is scaled by populations with more than this share on either side
 _MOSTLY = 0.95  # a share of feasible means above it says that the penalty reaches too far
 _OFTEN = 0.9  # one above it keeps the penalty factor
+_GAIN = 0.1  # the least gain outside of the feasible set, as a share of the spread of costs
+_FURTHER = 4.0  # times the factor with which a search ended outside of the feasible set
 
 
 def violations(constraints: Floats) -> Floats:
@@ -54,19 +59,43 @@ class AugmentedLagrangian:
     Attributes:
         multipliers: l, (num_constraints,).
         factors: m, (num_constraints,), 0 until a constraint has met the population.
-        has_feasible: whether a feasible point was ever evaluated.
+        best: the fitness of the best feasible point that was ever evaluated; minus infinity before
+            there is one.
+        least_factor: that no factor falls below.
     """
 
     def __init__(self, dimension: int, num_constraints: int) -> None:
         self.dimension = dimension
+        self.best = -math.inf
+        self.least_factor = 0.0
+        self._outside = 0.0  # the factor that makes the last mean as bad as the best point
+        self._begin(num_constraints)
+
+    def _begin(self, num_constraints: int) -> None:
+        """Begin the adaptation."""
         self.multipliers = np.zeros(num_constraints)
         self.factors = np.zeros(num_constraints)
-        self.has_feasible = False
+        self._spread = 0.0  # the largest of the costs in a generation
         self._is_scaled = np.zeros(num_constraints, bool)
         self._num_updates = 0
         self._same_changes = np.zeros(num_constraints)  # of m in a row; negative where it falls
-        self._was_feasible = np.full((5 + dimension, num_constraints), np.nan)  # g < 0 at the mean
+        history = (5 + self.dimension, num_constraints)
+        self._was_feasible = np.full(history, np.nan)  # g < 0 at the mean
         self._shown: dict[str, float] = {}
+
+    @property
+    def has_feasible(self) -> bool:
+        """Whether a feasible point was ever evaluated."""
+        return self.best > -math.inf
+
+    def begin_search(self) -> None:
+        """Begin anew with a new search. If the last one ended at a mean that violates constraints
+        and was told to be better than the best feasible point, factors become so large that it
+        would not be.
+        """
+        self.least_factor = max(self.least_factor, _FURTHER * self._outside)
+        self._outside = 0.0
+        self._begin(self.factors.size)
 
     def fitness(
         self, fitness: Floats, constraints: Floats, own: float, own_constraints: Floats
@@ -85,7 +114,10 @@ class AugmentedLagrangian:
         valid = np.isfinite(fitness) & np.isfinite(constraints).all(axis=1)
         meets = valid & (constraints <= 0).all(axis=1)
         is_known = bool(np.isfinite(own) and np.isfinite(own_constraints).all())
-        self.has_feasible |= bool(meets.any() or (is_known and (own_constraints <= 0).all()))
+        feasible = fitness[meets].tolist()
+        if is_known and (own_constraints <= 0).all():
+            feasible.append(own)
+        self.best = max([self.best, *feasible])
         self._shown = {
             "feasible_share": float(meets.sum() / max(1, valid.sum())),
             "violation_min": float(violations(constraints[valid]).min(initial=np.inf)),
@@ -98,15 +130,27 @@ class AugmentedLagrangian:
         self._scale(-fitness[valid], constraints[valid])
         if is_known:
             self._adapt(own_constraints, constraints[valid])
+            self._look_outside(own, own_constraints)
         told[valid] = fitness[valid] - penalties(constraints[valid], self.multipliers, self.factors)
         return told
+
+    def _look_outside(self, own: float, own_constraints: Floats) -> None:
+        """Note the factor m with which a mean outside of the feasible set would be as bad as the
+        best feasible point: m times its squared violations / 2 is what it is better by. What it
+        gains by a rounded corner, at the end of a good search, does not count.
+        """
+        gain = own - self.best
+        violation = float(violations(own_constraints[None])[0])
+        is_outside = violation > 0 and gain > _GAIN * self._spread
+        self._outside = 2 * gain / violation if is_outside else 0.0
 
     def _scale(self, costs: Floats, constraints: Floats) -> None:
         """First multipliers and factors of constraints that a part of the population violates, by
         the spread of costs f and constraints g: l = iqr(f) / (n iqr(g)), and m = 0.4 l.
         """
         infeasible = np.mean(constraints > 0, axis=0) if len(constraints) else np.zeros(0)
-        spread = _iqr(costs[:, None])[0]
+        spread = float(_iqr(costs[:, None])[0]) if costs.size else 0.0
+        self._spread = max(self._spread, spread)
         for j in np.flatnonzero((~self._is_scaled) & (infeasible > _FEW)).tolist():
             width = _iqr(constraints[:, j : j + 1])[0]
             least = 1e-11 * (spread + 1)
@@ -114,6 +158,7 @@ class AugmentedLagrangian:
             factor = 0.4 * spread / self.dimension / (width + least)
             largest = np.max(np.abs(constraints[:, j]))
             factor = min(20 * factor, max(factor, multiplier / (largest + 1e-22)))
+            factor = max(factor, self.least_factor)
             if not self.factors[j] or (infeasible[j] > 0.6) == (factor > self.factors[j]):
                 self.factors[j] = factor
             self.multipliers[j] = multiplier
@@ -146,7 +191,8 @@ class AugmentedLagrangian:
             elif g[j] > 0 or share > _MOSTLY:
                 self.factors[j] *= chi ** self._exponent(j, 1)
             elif share < _OFTEN and g[j] < 0:
-                self.factors[j] *= chi ** -self._exponent(j, -1)
+                factor = self.factors[j] * chi ** -self._exponent(j, -1)
+                self.factors[j] = max(factor, self.least_factor)
         self._num_updates += 1
 
     def _exponent(self, j: int, change: int) -> float:
@@ -167,7 +213,9 @@ class AugmentedLagrangian:
             "coefficients": np.stack([self.multipliers, self.factors, self._same_changes]),
             "scaled": self._is_scaled.copy(),
             "means": self._was_feasible.copy(),
-            "numbers": np.array([self.has_feasible, self._num_updates], np.int64),
+            "numbers": np.array(
+                [self._num_updates, self._spread, self._outside, self.best, self.least_factor]
+            ),
         }
 
     def restore(self, state: State) -> None:
@@ -175,8 +223,9 @@ class AugmentedLagrangian:
         self.multipliers, self.factors, self._same_changes = np.array(state["coefficients"])
         self._is_scaled = np.array(state["scaled"])
         self._was_feasible = np.array(state["means"])
-        self.has_feasible = bool(state["numbers"][0])
-        self._num_updates = int(state["numbers"][1])
+        num_updates, self._spread, self._outside, *known = state["numbers"].tolist()
+        self._num_updates = int(num_updates)
+        self.best, self.least_factor = known
 
 
 def _iqr(numbers: Floats) -> Floats:

@@ -33,6 +33,7 @@ class Constraints:
     def __init__(self, columns: Columns, dimension: int) -> None:
         self._indices = columns.constraints
         self._lagrangian = AugmentedLagrangian(dimension, self._indices.size)
+        self._num_searches = 0
         self.forget()
 
     def forget(self) -> None:
@@ -40,12 +41,16 @@ class Constraints:
         self.best_violation = math.inf
         self.best_fitness = -math.inf
 
-    def told(self, evaluations: Evaluations) -> Floats:
+    def told(self, evaluations: Evaluations, num_searches: int) -> Floats:
         """The fitness for the strategy, (population_size,), and adapt to it.
 
         Args:
             evaluations: of the population and, as the last member, of the strategy's mean.
+            num_searches: that the strategy has begun so far, if it restarts one search.
         """
+        if num_searches > self._num_searches:
+            self._num_searches = num_searches
+            self._lagrangian.begin_search()
         fitness = evaluations.fitness
         numbers = evaluations.arrays[ARRAY][:, self._indices]
         own = float(fitness[-1])
@@ -79,13 +84,14 @@ class Constraints:
         return self._lagrangian.metrics()
 
     def state(self) -> State:
-        best = {"best": np.array([self.best_violation, self.best_fitness])}
+        best = {"best": np.array([self.best_violation, self.best_fitness, self._num_searches])}
         return self._lagrangian.state() | best
 
     def restore(self, state: State) -> None:
         """Become the one that gave ``state``."""
         self._lagrangian.restore(state)
-        self.best_violation, self.best_fitness = state["best"].tolist()
+        self.best_violation, self.best_fitness, num_searches = state["best"].tolist()
+        self._num_searches = int(num_searches)
 
 
 def members_alone(evaluations: Evaluations, size: int) -> Evaluations:

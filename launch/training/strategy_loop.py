@@ -198,7 +198,7 @@ class StrategyTraining(Training):
             own_behavior = own.arrays["behavior"].mean(axis=0)
             fitness = self.novelty.fitness(fitness, evaluations.arrays["behavior"], own_behavior)
         if self._constraints is not None:
-            fitness = self._constraints.told(evaluations)
+            fitness = self._constraints.told(evaluations, self._num_restarts())
         with self._watch.part("update"):
             self.method.tell(candidates, fitness, population)
 
@@ -247,6 +247,12 @@ class StrategyTraining(Training):
     @property
     def last_begun(self) -> int:
         return max(super().last_begun, self._open.last_begun)
+
+    def _num_restarts(self) -> int:
+        """How often the strategy had restarted by the last generation; 0 where several searches run
+        at the same time.
+        """
+        return 0 if "searches" in self.row else int(self.row.get("restarts", 0))
 
     def _asked(self, candidates: Candidates) -> Candidates:
         """What is evaluated for a population: also the strategy's mean if there are constraints, or

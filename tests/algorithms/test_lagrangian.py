@@ -68,6 +68,22 @@ def test_the_multiplier_of_a_constraint_that_is_not_met_grows_and_never_below_ze
     assert lagrangian.multipliers[0] >= 0
 
 
+def test_a_search_that_ended_outside_is_followed_by_one_with_larger_factors() -> None:
+    lagrangian = AugmentedLagrangian(2, 1)
+    fitness = -np.arange(5.0)
+    g = np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0]])
+    lagrangian.fitness(fitness, g, 0.0, np.array([0.0]))  # feasible, and worth 0
+    lagrangian.fitness(fitness, g, 3.0, np.array([0.5]))
+    lagrangian.begin_search()
+    assert lagrangian.least_factor == pytest.approx(4 * 2 * 3 / 0.25)
+    lagrangian.fitness(fitness, g, 0.0, np.array([-0.1]))
+    assert lagrangian.factors[0] >= lagrangian.least_factor
+    lagrangian.fitness(fitness, g, 1e-9, np.array([1e-10]))  # it ended at the edge
+    before = lagrangian.least_factor
+    lagrangian.begin_search()
+    assert lagrangian.least_factor == before
+
+
 def test_a_restored_lagrangian_goes_on_alike() -> None:
     rng = np.random.default_rng(0)
     drawn = [(rng.normal(size=6), rng.normal(size=(6, 2)), rng.normal(size=2)) for _ in range(9)]
