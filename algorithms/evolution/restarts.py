@@ -304,12 +304,15 @@ class RestartedSearch:
         """The mean of the search with the best fitness, when it was found."""
         return self._best_mean
 
+    @property
+    def oldest(self) -> Strategy:
+        """The search that has run longest."""
+        return min(self.running, key=lambda search: search.number).strategy
+
     def metrics(self) -> dict[str, float]:
         """The metrics of the oldest running search, and the number of restarts."""
-        running = self.running
-        oldest = min(running, key=lambda search: search.number)
-        metrics = oldest.strategy.metrics() | {"restarts": self._begun - 1}
-        return metrics if len(self._places) == 1 else metrics | {"searches": len(running)}
+        metrics = self.oldest.metrics() | {"restarts": self._begun - 1}
+        return metrics if len(self._places) == 1 else metrics | {"searches": len(self.running)}
 
     def state(self) -> State:
         numbers = [self.generation, self._begun, self._doublings, *self._used, self._best]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.reliability import Reliability
+from esengine.algorithms.evolution.restarts import RestartedSearch
 from esengine.algorithms.novelty import Novelty
 from esengine.algorithms.strategy import Strategy
 from esengine.candidates import Candidates, PolicyEpisodes, RepeatedPopulation, WithPoint
@@ -255,11 +256,13 @@ class StrategyTraining(Training):
         return 0 if "searches" in self.row else int(self.row.get("restarts", 0))
 
     def _asked(self, candidates: Candidates) -> Candidates:
-        """What is evaluated for a population: also the strategy's mean if there are constraints, or
+        """What is evaluated for a population: also the search's mean if there are constraints, or
         some members twice where noise is measured.
         """
         if self._constraints is not None:
-            point: NDArray[np.floating] = np.array(self.method.parameters(), self.problem.dtype)
+            method = self.method
+            search = method.oldest if isinstance(method, RestartedSearch) else method
+            point: NDArray[np.floating] = np.array(search.parameters(), self.problem.dtype)
             return WithPoint.of(candidates, point)
         if self._reliability is None:
             return candidates

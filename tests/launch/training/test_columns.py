@@ -114,6 +114,26 @@ def test_every_strategy_finds_the_best_feasible_point(
     assert result.best_value == pytest.approx(1, abs=0.1)
 
 
+def test_a_search_that_ends_outside_is_followed_by_one_that_ends_at_the_edge() -> None:
+    def problem(x: Any) -> list[float]:  # 12.19 of Nocedal and Wright, with a solution in (0, 1)
+        return [-2 * x[0] + x[1], x[1] - (1 - x[0]) ** 3, 1 - 0.25 * x[0] ** 2 - x[1]]
+
+    result = minimize(
+        problem,
+        [-1.0, 1.0],
+        0.5,
+        seed=2,
+        returns=["cost", "g:above", "g:below"],
+        max_evaluations=6000,
+        target_return=1 + 1e-6,
+        quiet=True,
+    )
+    assert result.is_feasible
+    assert result.best_value is not None
+    assert result.best_value < 1 + 1e-6
+    assert result.rows[-1]["restarts"] > 0
+
+
 def test_the_least_violation_is_kept_while_no_point_is_feasible(
     esengine_here: Run, tmp_path: Path
 ) -> None:
