@@ -33,6 +33,10 @@ def test_a_program_is_searched_for_the_lightest_beam(tmp_path: Path) -> None:
     assert 7850 * sizes["width"] * (sizes["root"] + sizes["tip"]) / 2 < 10  # kg, of 39 at first
 
 
+def test_two_ranks_compute_each_plate(tmp_path: Path) -> None:
+    assert example("plate").main(tmp_path / "run", generations=4) < 1  # that of a cold plate
+
+
 def test_openai_es_follows_the_valley_in_a_loop_of_ones_own() -> None:
     assert example("openai_es").main(generations=100) < 18  # which is the cost of the start
 
