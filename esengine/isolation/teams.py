@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from esengine.errors import WorkerError
+from esengine.errors import UserError, WorkerError
 from esengine.isolation.requests import PROGRESS, failed_alone, is_failure
 from esengine.isolation.zygote import receive, send
 from esengine.ranks.guard import end_with_parent
@@ -82,7 +82,10 @@ class Teams:
             WorkerError: the launcher cannot start one, or its ranks cannot make the problem.
         """
         for _ in range(_MOST_STARTS):
-            team = Team(self._size, self._launching)
+            try:
+                team = Team(self._size, self._launching)
+            except (UserError, OSError) as error:
+                raise WorkerError(f"a team of ranks cannot start: {error}") from error
             try:
                 team.assemble(self._payload)
                 return team
@@ -117,13 +120,17 @@ class Team:
         self._alive: list[tuple[int, int]] = []  # number and descriptor of each process
         self._answers: dict[int, bytes] = {}
         self._dead = "a rank of its team"
-        self._stack = ExitStack()
-        how = self._stack.enter_context(launching())
-        address = str(how.folder / "team")
         self._listener = socket.socket(socket.AF_UNIX)
+        with ExitStack() as stack:
+            self._launcher = self._launch(stack.enter_context(launching()))
+            self._stack = stack.pop_all()  # kept until `close`
+
+    def _launch(self, how: Launching) -> subprocess.Popen[bytes]:
+        """Start the ranks, which connect with the listener."""
+        address = str(how.folder / "team")
         self._listener.bind(address)
-        self._listener.listen(size)
-        self._launcher = subprocess.Popen(
+        self._listener.listen(self._size)
+        launcher = subprocess.Popen(
             [*how.command, address],
             env=how.environment,
             stdin=subprocess.DEVNULL,
@@ -131,8 +138,9 @@ class Team:
             start_new_session=True,
             preexec_fn=partial(end_with_parent, signal.SIGKILL),
         )
-        assert self._launcher.stderr is not None
-        how.copy_errors(self._launcher.stderr)
+        assert launcher.stderr is not None
+        how.copy_errors(launcher.stderr)
+        return launcher
 
     def assemble(self, payload: bytes) -> None:
         """Wait until all ranks are ready.
