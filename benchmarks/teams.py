@@ -75,7 +75,7 @@ def efficiency(teams: int, ranks: int, member: str, seconds: float, options: Any
         found = []
         for row, path in zip(rows[1:], sorted((run / "members").iterdir())[1:], strict=True):
             lengths = np.load(path)["value"]
-            found.append(list_scheduling(lengths, teams) / row["machine"]["evaluate_s"])
+            found.append(list_scheduling(lengths, teams) / row["machine"]["seconds"]["evaluate"])
         return found
 
 
