@@ -105,7 +105,8 @@ def main(
             f"{method}: slips once in {1 / slip:.0f} steps, climbs back with probability "
             f"{climb:.3f}"
         )
-        print(f"    regret {told} steps: it grows with the power {powers[method]:.2f} of the time")
+        print(f"    regret {told} steps")
+        print(f"    it grows with the power {powers[method]:.2f} of the time")
     if picture is not None:
         draw(picture, policies)
     return powers
