@@ -150,6 +150,19 @@ def submit(settings: SubmitSettings, arguments: list[str]) -> int:
     return 0
 
 
+def _without(arguments: list[str], *flags: str) -> list[str]:
+    """The arguments without flags and their values, which the script gives itself."""
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        flag, equals, _ = word.replace("_", "-").partition("=")
+        if flag not in flags:
+            rest.append(word)
+        elif not equals:
+            next(words, None)
+    return rest
+
+
 def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
     """The content of the batch script. Raises UserError for a command that cannot be submitted."""
     if not arguments:
@@ -170,6 +183,7 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
         name = f"{config.method}-{config.train.task}"
         directory = os.path.abspath(config.train.run_dir or default_path(config))
         first_seed = config.train.seed if settings.array is not None else None
+        arguments = _without(arguments, "--run-dir", *(["--seed"] if settings.array else []))
         _check_new(Path(directory))
     elif arguments[0] == "resume":
         task = parse_resume(arguments[1:])

@@ -206,7 +206,8 @@ class Display:
         row = self.progress.row or {}
         machine = row.get("machine", {})
         unit = "steps" if row.get("env_steps") else "evaluations"
-        figures = [f"{machine['steps_per_s']:,.0f} {unit}/s"] if "steps_per_s" in machine else []
+        works = "steps_per_s" in machine and (row.get("env_steps") or row.get("evaluations"))
+        figures = [f"{machine['steps_per_s']:,.0f} {unit}/s"] if works else []
         if "busy_share" in machine:
             figures.append(f"busy {machine['busy_share']:.0%}")
         return figures

@@ -104,6 +104,7 @@ def test_a_tasks_seed_and_folder_follow_from_its_number(
     text = script_text(job_script(settings, [*TRAIN, "--seed", "7", "--run-dir", "some runs"]))
     assert "seed=$((7 + SLURM_ARRAY_TASK_ID))\n" in text
     assert text.endswith(f'--seed "$seed" --run-dir \'{tmp_path}/some runs\'/seed-"$seed"\n')
+    assert text.count("--run-dir") == text.count("--seed") == 1
 
 
 def test_a_range_of_nodes_never_fixes_the_number_of_tasks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ _CENTRES = {
 }
 _GRID = 400  # points of a band
 _RESAMPLES = 2000
+_EVALUATED, _FITNESS = "episode_return_eval", "fitness_mean"
 _MOST_INSIDE = 5  # lines whose legend fits among them
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -43,6 +45,8 @@ def draw_curves(runs: list[PlottedRun], x: str, y: str | None, kind: BandKind) -
     tasks = by_task(runs)
     figure, every_axes = panels(tasks)
     subject = _subject([run for run in runs if not run.config.train.is_function])
+    if y is None and subject == _FITNESS:
+        _warn_of_fitness(runs)
     for axes, (task, groups) in zip(every_axes, tasks.items(), strict=True):
         here = [run for run in runs if run.task == task]
         is_objective = here[0].config.train.is_function
@@ -118,18 +122,29 @@ def _subject(runs: list[PlottedRun]) -> str | None:
     """The number to draw, which all runs have: evaluated returns if each run has two of them, else
     fitness, one evaluated return, or a loss.
     """
-    evaluated = "episode_return_eval"
-    for name, least in ((evaluated, 2), ("fitness_mean", 1), (evaluated, 1), ("loss", 1)):
+    for name, least in ((_EVALUATED, 2), (_FITNESS, 1), (_EVALUATED, 1), ("loss", 1)):
         if all(np.sum(~np.isnan(run.numbers(name))) >= least for run in runs):
             return name
     return None
 
 
+def _warn_of_fitness(runs: list[PlottedRun]) -> None:
+    """Tell that curves do not show the policy's return, where other runs have it."""
+    counts = {str(run.path): np.sum(~np.isnan(run.numbers(_EVALUATED))) for run in runs}
+    if max(counts.values()) >= 2:
+        few = listed(path for path, count in counts.items() if count < 2)
+        warnings.warn(
+            f"curves show the mean fitness of the population, since {few} evaluated the policy "
+            f"less than twice; train with a smaller --eval-every, or leave them out",
+            stacklevel=2,
+        )
+
+
 def _label(name: str, run: PlottedRun) -> str:
     best = "lowest cost so far" if run.config.train.minimize else "best value so far"
     labels = {
-        "episode_return_eval": "return of the policy",
-        "fitness_mean": "mean fitness of the population",
+        _EVALUATED: "return of the policy",
+        _FITNESS: "mean fitness of the population",
         "best": best,
     }
     return labels.get(name, name.replace("_", " "))

@@ -126,8 +126,8 @@ def axis_lengths(checkpoint: Checkpoint) -> NDArray[np.float64] | None:
 
 
 def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
-    """Draw the population's fitness: range, deciles and quartiles around the median, one panel per
-    run.
+    """Draw the population's fitness, or cost: range, deciles and quartiles around the median, one
+    panel per run.
 
     Raises:
         UserError: a run is of a version that kept no quantiles.
@@ -145,6 +145,9 @@ def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
             )
 
         xs, quantiles = run.positions(x)[::every][known], rows[known].T
+        is_cost = run.config.train.minimize
+        if is_cost:
+            quantiles = -quantiles[::-1]
         for low, high, alpha in _BANDS:
             axes.fill_between(
                 xs, quantiles[low], quantiles[high], color=COLOURS[0], alpha=alpha, linewidth=0
@@ -157,7 +160,7 @@ def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
             axes.plot(*evaluated, "o-", color=COLOURS[1], label=label, markersize=3, linewidth=1.2)
 
         label_x(axes, X_AXES[x])
-        axes.set_ylabel("fitness")
+        axes.set_ylabel("cost" if is_cost else "fitness")
         axes.legend(frameon=False, fontsize=9)
     return figure
 

@@ -136,6 +136,8 @@ def _pictures(run: PlottedRun, folder: Path) -> list[Section]:
             save(draw_runs([run], PlotSettings(file, kind)), file)  # type: ignore[arg-type]
         except UserError:
             continue  # this method or this version has no such figures
+        if run.config.train.minimize:
+            caption = caption.replace("Fitness", "Cost")
         shown.append(picture(file, caption, "wide" if kind in ("steps", "profile") else "half"))
     return [Section("Curves", pictures(shown))]
 

@@ -91,9 +91,9 @@ def test_panels_of_environments_show_the_same_thing(array: Path) -> None:
             {**curve_row(generation, 1.0), "episode_return_eval": None if generation < 4 else 1.0}
         )
     other = PlottedRun(once.path, once.config(), once.columns())
-    labels = [
-        axes.get_ylabel() for axes in draw_curves([*runs, other], "steps", None, "range").axes
-    ]
+    with pytest.warns(UserWarning, match=f"since {once.path} evaluated the policy less than twice"):
+        figure = draw_curves([*runs, other], "steps", None, "range")
+    labels = [axes.get_ylabel() for axes in figure.axes]
     assert labels == ["mean fitness of the population"] * 2
 
 
@@ -116,6 +116,18 @@ def test_a_cloud_of_fitness_is_the_rows_quantiles(array: Path) -> None:
     (axes,) = draw_fitness(find_runs((array / "0",)), "steps").axes
     widest = np.asarray(axes.collections[0].get_paths()[0].vertices)
     assert (widest[:, 1].min(), widest[:, 1].max()) == (7, 43)
+
+
+def test_a_cloud_of_costs_has_their_sign(array: Path) -> None:
+    function = {"env_id": None, "objective": "m:f", "dimension": 2, "minimize": True}
+    config = find_runs((array / "0",))[0].config.with_train(**function, run_dir=None)
+    run = RunDirectory.create(array / "cost", config)
+    for generation in range(1, 5):
+        run.metrics.add(curve_row(generation, 10.0 * generation))
+    (axes,) = draw_fitness(find_runs((array / "cost",)), "steps").axes
+    widest = np.asarray(axes.collections[0].get_paths()[0].vertices)
+    assert (widest[:, 1].min(), widest[:, 1].max()) == (-43, -7)
+    assert axes.get_ylabel() == "cost"
 
 
 def test_axis_lengths_are_standard_deviations() -> None:
