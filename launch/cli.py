@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,9 @@ def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
         return 0 if argv[1:] else 2
 
     one_of("the command", argv[0], COMMANDS, "see esengine --help")
+    if argv[0] == "train" and set(argv) & {"-h", "--help", "--help-all"}:
+        parse: Any = import_module("esengine.launch.settings.parse_train")  # without the training
+        parse.parse_train(argv[1:])
     try:
         with environments_closed(), nullcontext() if in_order else stop.ending_at_once():
             return load_command(argv[0])(argv[1:], stop)

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from esengine import problems
 from esengine.candidates import AntitheticPairs, Genomes, MutatedParents, ScaledSamples
 from esengine.noise import CounterNoise, Noise, TableNeed, create_table, reserve
 from esengine.noise.table import shared_tables
 from esengine.pool.rank_state import RankState
-from esengine.problems import EnvironmentProblem, Problem
+from esengine.problems import Problem
 from esengine.ranks import World
 from esengine.ranks.node_memory import INDEX_ROWS, NOISE, NodeMemory
 
@@ -71,8 +72,9 @@ def open_rank_states(world: World, runs: Sequence[Needs]) -> list[RankState]:
             for run, noise in zip(runs, made, strict=True):
                 compile_kernels(noise, run.problem, mapped=memory is not None)
             world.compile_s = time.monotonic() - began
+        leads = world.is_master and world.size > 1
         for problem in (run.problem for run in runs):
-            if world.is_master and world.size > 1 and isinstance(problem, EnvironmentProblem):
+            if leads and isinstance(problem, problems.EnvironmentProblem):
                 problem.members_together(1)  # remembers what the environment says
                 problem.close_simulator()  # the workers alone need one
         return made
@@ -148,6 +150,6 @@ def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:
     ScaledSamples(0, 1, 1, False, parents[0], parents[0]).rows(noise, 0, 1)
     noise.weighted_sum(weights, none, 0, 1, row)
     noise.weighted_sum(weights, none, 0, 2, row)
-    if isinstance(problem, EnvironmentProblem):
+    if isinstance(problem, problems.EnvironmentProblem):
         problem.set_context(problem.context())
         problem.warm_up()

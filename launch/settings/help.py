@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -93,12 +95,9 @@ def field_docs(kind: Any) -> Mapping[str, str]:
     """The docstring below each field of a class, as one line; also of its base classes."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
-        try:
-            source = textwrap.dedent(inspect.getsource(each))
-        except (OSError, TypeError):  # made at run time
+        definition = _classes(each.__module__).get(each.__qualname__)
+        if definition is None:  # made at run time
             continue
-        (definition,) = ast.parse(source).body
-        assert isinstance(definition, ast.ClassDef)
         for field, text in zip(definition.body, definition.body[1:], strict=False):
             if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
                 continue
@@ -106,6 +105,16 @@ def field_docs(kind: Any) -> Mapping[str, str]:
                 case ast.Expr(value=ast.Constant(value=str(words))):
                     found[field.target.id] = " ".join(words.split())
     return found
+
+
+@cache
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    """The classes at the top of a module, by their names; none of one without a source."""
+    try:
+        statements = ast.parse(inspect.getsource(sys.modules[module])).body
+    except (KeyError, OSError, TypeError):
+        return {}
+    return {each.name: each for each in statements if isinstance(each, ast.ClassDef)}
 
 
 def page(
