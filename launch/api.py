@@ -339,7 +339,7 @@ def load_run(run_dir: str | Path) -> RunResult:
     Raises:
         UserError: the folder holds no run, or one without a checkpoint.
     """
-    return result_of(RunDirectory.open(Path(run_dir), trusted=True))
+    return result_of(RunDirectory.open(Path(run_dir)))
 
 
 @arguments_named()

@@ -45,7 +45,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> scheduling.B
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With ``-n``, make the folder of the processes' shared memories."""
+    """With ``-n``, make the folder of the processes' shared memories. No test remembers consents."""
+    os.environ["XDG_STATE_HOME"] = os.devnull
     if FOLDER not in os.environ and config.getoption("numprocesses", None):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-of-esengine-", dir=ROOT)
 

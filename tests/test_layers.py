@@ -9,9 +9,8 @@ from tests.support.modules import imports, modules, package_of, sources, tree
 
 ORDER = {
     "esengine": (
-        *("errors", "memory", "compiled", "seeding", "checks", "user_code"),
+        *("errors", "memory", "compiled", "seeding", "checks", "storage", "user_code"),
         *(
-            "storage",
             "ranks",
             "programs",
             "noise",

@@ -111,11 +111,16 @@ def in_this_process(command: str, start: Run) -> None:
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_every_command_and_block_works_in_the_order_of_the_page(
-    page: Path, tmp_path: Path, esengine_here: Run
+    page: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    esengine_here: Run,
 ) -> None:
     """README's commands are run as a user types them, each the first time; on all cores where they
     say no number of ranks.
     """
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("states")))
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     for number, block in enumerate(blocks(page, "python")):
         (tmp_path / name_of(block, f"block{number}.py")).write_text(block)

@@ -92,9 +92,9 @@ def load_demonstrations(
                 f"{name}: demonstrations must be of one environment, got {found} beside "
                 f"{environment} of {names[0]}; name files of one environment"
             )
-        if not trust_modules:
-            chosen = () if given is None else given.modules
-            check_trusted(name, *(module for module in found.modules if module not in chosen))
+        chosen = () if given is None else given.modules
+        unnamed = (module for module in found.modules if module not in chosen)
+        check_trusted(name, *unnamed, trusted=trust_modules)
         action = _check(name, origin, environment, here)
         trajectories += here
     assert environment is not None

@@ -26,7 +26,7 @@ from esengine.policies.network_file import (
     require,
     write_network,
 )
-from esengine.user_code import is_given
+from esengine.user_code import are_remembered, is_given
 
 _KEY = "esengine"
 _LATER: dict[str, Any] = {
@@ -123,11 +123,15 @@ class Policy:
             return np.asarray(observation, np.float32).ravel()
 
         if self._space is None:
-            if not all(is_given(name) for name in self.environment.modules):
-                raise UserError(
-                    f"flatten the observation for {self.environment.env_id}: its modules are not "
-                    f"imported, and its files not opened, here"
-                )
+            env_id = self.environment.env_id
+            imported = env_id.partition(":")[0] in sys.modules
+            for name in self.environment.modules:
+                if not (is_given(name) or are_remembered(name) or (name == env_id and imported)):
+                    raise UserError(
+                        f"flatten the observation for {env_id}, since {name} is not imported or "
+                        f"opened here; import its module first if you trust its author, or use "
+                        f"gymnasium.spaces.flatten"
+                    )
             with self.environment.opened() as env:
                 self._space = env.observation_space
 

@@ -1,9 +1,9 @@
 """Code of users: how it is named and imported, and what it may change or leave open.
 
-Modules: `named` (functions, classes and modules by name), `contained` (the state of the process,
-and arrays), `objects` (Python objects in place of names), `opened` (environments, and how
-they are closed), `teams` (the communicator of a team of
-ranks).
+Modules: `named` (functions, classes and modules by name), `trust` (which of those that a record
+names may be used), `contained` (the state of the process, and arrays), `objects` (Python objects in
+place of names), `opened` (environments, and how they are closed), `teams` (the communicator of a
+team of ranks).
 """
 
 from esengine.user_code.contained import (
@@ -16,7 +16,6 @@ from esengine.user_code.contained import (
 from esengine.user_code.named import (
     PROGRAM,
     as_in_files,
-    check_trusted,
     described,
     find_modules_here,
     modules_of,
@@ -35,6 +34,7 @@ from esengine.user_code.objects import (
 )
 from esengine.user_code.opened import CLOSE_S, close, environments_closed, note_open
 from esengine.user_code.teams import PARAMETER, TEAM, join_team, takes, team_of_process
+from esengine.user_code.trust import are_remembered, check_trusted
 
 __all__ = [
     "CLOSE_S",
@@ -43,6 +43,7 @@ __all__ = [
     "PROGRAM",
     "TEAM",
     "adopt_objects",
+    "are_remembered",
     "as_in_files",
     "check_trusted",
     "close",

@@ -14,7 +14,7 @@ import numpy as np
 
 from esengine.errors import ANY_TEXT, UserError, in_one_line, readable
 from esengine.user_code.contained import warnings_kept
-from esengine.user_code.objects import is_given, is_object, object_of
+from esengine.user_code.objects import is_object, object_of
 
 PROGRAM = "program:"
 """Begins the name of a program among those of modules."""
@@ -121,32 +121,6 @@ def as_in_files(name: str) -> str:
     name was recorded.
     """
     return os.fsdecode(name.encode("utf-8", ANY_TEXT))
-
-
-def check_trusted(source: object, *names: str) -> None:
-    """Raises UserError for a module or a file that would be imported or opened only because a file
-    asks for it.
-
-    Args:
-        source: the file that asks, for the message.
-        names: of modules, as ``module:name``, of programs, after `PROGRAM`, and of files, without
-            a colon.
-    """
-    for name in names:
-        if is_given(name):
-            continue
-        if is_object(name):
-            object_of(str(source), name.removesuffix(":"))
-        kind, harm = (
-            ("module", "code would run") if ":" in name else ("file", "bytes would be read")
-        )
-        if name.startswith(PROGRAM):
-            kind = "program"
-        shown = name.removeprefix(PROGRAM).removesuffix(":")
-        raise UserError(
-            f"{source} names the {kind} {shown!r:.200}, whose {harm}; add "
-            f"--trust-modules if you trust its author"
-        )
 
 
 def modules_of(env_id: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -356,9 +356,10 @@ def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
 def _environment(settings: CollectSettings, policy: Policy | None) -> EnvironmentSpec:
     if policy is None:
         assert settings.env_id is not None
-        return environment_of(settings.env_id, settings.env_arg, settings.env_wrapper)
-    if not settings.trust_modules:
-        check_trusted(settings.policy, *policy.modules)
+        named = environment_of(settings.env_id, settings.env_arg, settings.env_wrapper)
+        check_trusted("--env-id", *named.modules, trusted=True)
+        return named
+    check_trusted(settings.policy, *policy.modules, trusted=settings.trust_modules)
     return policy.environment
 
 

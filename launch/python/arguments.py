@@ -188,7 +188,7 @@ def given_again(path: Path, given: Mapping[str, Any]) -> None:
         if setting == "env_id" and path.is_file():
             name = load_policy(path).environment.env_id
         else:
-            config = RunDirectory.open(path, trusted=True).config()
+            config = RunDirectory.open(path).config()
             name = getattr(config.train, setting, None) or getattr(config.search, setting, None)
         if not is_object(str(name)):
             raise UserError(

@@ -258,8 +258,7 @@ def policy_problem(
         UserError: the policy does not fit its environment, or names a module that is not trusted.
     """
     policy = load_policy(path)
-    if not trusted:
-        check_trusted(path, *policy.modules)
+    check_trusted(path, *policy.modules, trusted=trusted)
     spaces = policy.environment.spaces()
     found = (policy.spec.observation_dim, policy.spec.action)
     check_fit(str(path), policy.environment.env_id, spaces, found)

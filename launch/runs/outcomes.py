@@ -13,6 +13,7 @@ from esengine.errors import UserError, put, shown
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import wait_until_free
 from esengine.storage import load_newest
+from esengine.user_code import are_remembered
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL
 _PATIENCE_S = 60.0
@@ -77,7 +78,8 @@ def how_to_resume(directory: RunDirectory) -> str:
     command = f"{program()} resume {shlex.quote(str(directory.path))}"
     with suppress(UserError, OSError):
         is_own = directory.trusted or directory.folder.stat().st_uid == os.geteuid()
-        if is_own and directory.config().modules:
+        modules = directory.config().modules
+        if is_own and modules and not are_remembered(*modules):
             command += " --trust-modules"
     return command
 

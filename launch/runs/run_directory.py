@@ -35,6 +35,7 @@ from esengine.storage.files import (
     write_lasting,
 )
 from esengine.storage.records import checked_record, read_record
+from esengine.user_code import check_trusted
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
@@ -179,6 +180,14 @@ class RunDirectory:
             ) from error
 
         return with_copies(config, self.folder)
+
+    def trusted_config(self) -> RunConfig:
+        """The configuration, whose modules may be imported and whose files may be opened. Raises
+        UserError if the user does not trust them.
+        """
+        check_trusted(self.path, *self.config().modules, trusted=self.trusted)
+        self.trusted = True
+        return self.config()
 
     def change_config(self, config: RunConfig) -> None:
         """Give the run another configuration, which `accept` writes."""

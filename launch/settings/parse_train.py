@@ -58,10 +58,9 @@ def parse_train(argv: list[str]) -> RunConfig:
         for field in fields(group)
     }
     config = RunConfig(method, TrainSettings(**values), parsed.method)
-    if not config.train.trust_modules:
-        from_file = RunConfig(method, train, search).modules
-        named = (name for name in config.modules if name in from_file and name != method)
-        check_trusted("--config", *named)
+    from_file = RunConfig(method, train, search).modules
+    named = (name for name in config.modules if name in from_file and name != method)
+    check_trusted("--config", *named, trusted=config.train.trust_modules)
     return chosen(config)
 
 

@@ -209,8 +209,7 @@ def _expert(config: RunConfig, problem: EnvironmentProblem) -> Expert | None:
     if path is not None:
         policy = load_policy(path)
         if policy.spec.module:
-            if not config.train.trust_modules:
-                check_trusted(path, policy.spec.module)
+            check_trusted(path, policy.spec.module, trusted=config.train.trust_modules)
             named_callable("--policy", policy.spec.module, "mypackage.networks:Memory", "class")
         spaces = (problem.observations, problem.policy.action)
         found = (policy.spec.observation_dim, policy.spec.action)

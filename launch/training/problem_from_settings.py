@@ -152,8 +152,8 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         pictures = _pictures(train, space)
     if train.init_policy is not None:
         given = load_policy(train.init_policy)
-        if given.spec.module and not train.trust_modules:
-            check_trusted(train.init_policy, given.spec.module)
+        if given.spec.module:
+            check_trusted(train.init_policy, given.spec.module, trusted=train.trust_modules)
         policy = given.spec
         found = (policy.observation_dim, policy.action)
         got = f"{train.init_policy} with "

@@ -27,7 +27,6 @@ from esengine.problems import FAILED
 from esengine.problems.failures import MembersFailed, failure_words
 from esengine.ranks import StopRequest, World
 from esengine.storage import Checkpoint, checkpoints, load_checkpoint
-from esengine.user_code import check_trusted
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,7 @@ def replay_command(argv: list[str], stop: StopRequest) -> int:
     settings = parse(ReplaySettings, argv, "esengine replay")
     path = settings.run
     directory = RunDirectory.open(path, settings.trust_modules)
-    config = directory.config()
-    if not settings.trust_modules:
-        check_trusted(path, *config.modules)
+    config = directory.trusted_config()
     if family_of(config.method) is not STRATEGY:
         raise UserError(
             f"replay must be of a run with members, got {path} of {config.method}; its rows tell "

@@ -42,7 +42,7 @@ from esengine.noise.table import check_table_room
 from esengine.pool import Built, FaultRules, Part, Pool, on_all_ranks
 from esengine.programs import bind_worker
 from esengine.ranks import StopRequest, World
-from esengine.user_code import environments_closed
+from esengine.user_code import check_trusted, environments_closed
 
 _LEARNERS = {
     IMITATION: "imitation:ImitationRun",
@@ -161,6 +161,7 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
         check_table_room([TableNeed(config.train.seed, built.log2_size, built.problem.dimension)])
 
     remarks = tried(config.train, built.problem)
+    check_trusted(path, *config.modules, trusted=True)
     return RunDirectory.create(path, config, chosen.copy_files, remarks, stay_writer=True)
 
 

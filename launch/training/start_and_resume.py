@@ -41,7 +41,6 @@ from esengine.launch.training.loop import Callback
 from esengine.launch.training.run import completed, prepare, run, run_and_note
 from esengine.ranks import StopRequest, World
 from esengine.storage import checkpoints, load_checkpoint
-from esengine.user_code import check_trusted
 
 
 def start(config: RunConfig, stop: StopRequest) -> int:
@@ -172,9 +171,7 @@ def check_resumable(path: Path, changes: dict[str, object], trusted: bool) -> No
 
 def _check(directory: RunDirectory, changes: dict[str, object]) -> RunConfig:
     """The settings of a run that can be resumed. Raises UserError for another one."""
-    config = directory.config().with_train(**changes)
-    if not directory.trusted:
-        check_trusted(directory.path, *config.modules)
+    config = directory.trusted_config().with_train(**changes)
     config.check()
     check_torch(config.method)
     _check_done(directory)
