@@ -51,7 +51,7 @@ GUIDED = [
             *("--generations", "5", "--episodes-per-round", "4"),
             *("--policy-deviation", "0.2", "--kl-step", "2"),
         ),
-        ("--planner", "ilqr", "--planner-arg", "horizon=20", "num_iterations=3"),
+        ("--planner", "cross-entropy", "--planner-arg", "horizon=15", "num_candidates=32"),
         20,
         ("openai-es", "--population-size", "32"),
     ),
