@@ -39,8 +39,8 @@ _FITTED = words(
     "num_iterations=2 --gradient-steps 1 --episodes-per-round 2 --max-episode-steps 8"
 )
 _MODELS = words(
-    "--env-id Pendulum-v1 --planner-arg num_candidates=16 num_iterations=2 --gradient-steps 1 "
-    "--model-steps 20 --episodes-per-round 2 --max-episode-steps 15"
+    "--planner-arg num_candidates=16 num_iterations=2 --gradient-steps 1 --model-steps 20 "
+    "--episodes-per-round 2 --max-episode-steps 15"
 )
 _MAZES = words(
     "--population-size 12 --episodes-per-member 2 --wandering-episodes 3 --max-episode-steps 40"
