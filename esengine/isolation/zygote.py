@@ -266,7 +266,8 @@ def _serve(connection: socket.socket, serve: Serve) -> NoReturn:
 def begin_apart() -> None:
     """End with the parent, away from its terminal's signals, and count as no fork of user code."""
     end_with_parent(signal.SIGKILL)
-    os.setpgid(0, 0)
+    with suppress(PermissionError):  # it leads a session already, as ranks of MPICH do
+        os.setpgid(0, 0)
     FORKS.watch()
 
 
