@@ -263,7 +263,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_whole(path: Path, image: bytes) -> None:
-    """Append to a file, all bytes or none.
+    """Append to a file, all bytes or none. A file that has another name as well, as in a backup of
+    hard links, is copied first.
 
     Raises:
         OSError: the disk is full or read-only, the folder is gone, or a link is in the place of
@@ -272,7 +273,12 @@ def append_whole(path: Path, image: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o644)
     try:
-        end, written = os.fstat(descriptor).st_size, 0
+        found = os.fstat(descriptor)
+        if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+            with replacing(path) as aside:
+                shutil.copyfile(path, aside)
+            return append_whole(path, image)
+        end, written = found.st_size, 0
         try:
             while written < len(image):
                 written += os.write(descriptor, image[written:])

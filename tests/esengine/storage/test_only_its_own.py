@@ -49,6 +49,14 @@ def test_a_link_is_replaced_and_its_target_left_alone(outside: Path, tmp_path: P
     assert (outside / ".bashrc").read_text() == "precious"
 
 
+def test_a_file_with_a_second_name_is_copied_before_it_grows(outside: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "metrics.jsonl"
+    rows.hardlink_to(outside / ".bashrc")
+    append_whole(rows, b" row")
+    assert rows.read_text() == "precious row"
+    assert (outside / ".bashrc").read_text() == "precious"
+
+
 def test_pipes_and_devices_in_the_place_of_a_file_are_replaced(tmp_path: Path) -> None:
     pipe, device = tmp_path / "best.json", tmp_path / "done.json"
     os.mkfifo(pipe)
