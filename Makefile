@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run quick test chaos faults fuzz hostile slurm check format docs bench scaling peers learn imitation clean
+.PHONY: help venv run quick test chaos faults fuzz hostile mpis slurm check format docs bench scaling peers learn imitation clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,9 @@ chaos: $(STAMP)  ## disturb 100 runs at random, compare each with the undisturbe
 
 faults: $(STAMP)  ## let each system call on the files of seven commands fail or kill, then repeat them; writes docs/reliability.md
 	$(BIN)/python -m tests.chaos.faults
+
+mpis: $(STAMP)  ## run, disturb and resume under four MPIs from package registries, and compare; writes docs/platforms.md
+	$(BIN)/python -m tests.mpis
 
 slurm: $(STAMP)  ## end jobs of a throw-away Slurm cluster by limits, requeues, preemption and crashes, and compare what they leave
 	$(BIN)/python -m pytest tests/slurm -m disturbance --timeout 900

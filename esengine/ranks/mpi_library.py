@@ -84,7 +84,18 @@ def remove_own_segments() -> None:
     """Unlink the shared segments of Open MPI that this rank maps, since a world of one rank, or one
     that skips MPI_Finalize, leaves them behind.
     """
+    _unlink_mapped("/sm_segment.")
+
+
+def unname_segments() -> None:
+    """Unlink the shared segment of MPICH that this rank maps, once all ranks of the node map it.
+    Otherwise ranks that are killed leave it behind.
+    """
+    _unlink_mapped("/mpich_shm_")
+
+
+def _unlink_mapped(name: str) -> None:
     for line in Path("/proc/self/maps").read_text().splitlines():
         path = line.split(maxsplit=5)[-1]
-        if "/sm_segment." in path:
+        if name in path:
             Path(path).unlink(missing_ok=True)

@@ -147,6 +147,7 @@ class World:
         self._mark(MPI_IS_UP)
         assemble(comm, births.age_s())
         self._node = _in_parts(comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank))
+        mpi_library.unname_segments()
         self.node_rank = self._node.rank
         self.node_size = self._node.size
 

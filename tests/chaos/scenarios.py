@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,14 +63,23 @@ class Run:
     Args:
         folder: an empty folder to work in; the run directory is ``run`` in it.
         dice: what happens when.
+        python: the interpreter of its processes.
+        variables: of their environment.
 
     Attributes:
         killed_inside: whether a kill left a checkpoint half written.
         num_disturbed: births of replacements that were disturbed.
     """
 
-    def __init__(self, folder: Path, dice: random.Random) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dice: random.Random,
+        python: str = sys.executable,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self.dice, self.mark = folder, dice, str(uuid.uuid4())
+        self._python, self._variables = python, dict(variables or {})
         self.path = folder / "run"
         self.killed_inside = False
         self.num_disturbed = 0
@@ -78,9 +87,10 @@ class Run:
 
     def start(self, *arguments: str, **variables: str) -> None:
         path = os.pathsep.join([str(SUPPORT), str(REPOSITORY)])  # the checkout under test
-        environment = {**os.environ, "PYTHONPATH": path, MARK: self.mark, **variables}
+        own = {"PYTHONPATH": path, MARK: self.mark}
+        environment = {**os.environ, **own, **self._variables, **variables}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "esengine", *arguments],
+            [self._python, "-P", "-m", "esengine", *arguments],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,

@@ -26,8 +26,8 @@ def living(mark: str) -> list[int]:
 
 
 def ranks(mark: str) -> list[Rank]:
-    """The ranks of a marked run; a process whose parent is of the same launch and rank is guarded
-    by it.
+    """The ranks of a marked run. Those of Open MPI have a guard, which is their parent; those of
+    MPICH and Intel MPI are children of the launcher.
     """
     found = []
     for pid in _pids():
@@ -43,6 +43,8 @@ def ranks(mark: str) -> list[Rank]:
             parent.get(name) == environment.get(name) for name in names
         ):
             found.append(Rank(pid, int(environment["OMPI_COMM_WORLD_RANK"]), False))
+        elif "PMI_RANK" in environment and "PMI_RANK" not in parent:
+            found.append(Rank(pid, int(environment["PMI_RANK"]), False))
     return sorted(found, key=lambda rank: rank.number)
 
 

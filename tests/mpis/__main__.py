@@ -1,0 +1,201 @@
+"""``python -m tests.mpis``: what a run keeps under each MPI. Writes the table of
+``docs/platforms.md``.
+
+Runs as root, in mounts of its own: whatever is left in ``/dev/shm`` and ``/tmp`` is of the runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import tyro
+
+from tests.chaos.scenarios import (
+    TASKS,
+    Run,
+    kill_all,
+    kill_launcher,
+    kill_master,
+    kill_workers,
+    reference,
+    same_result,
+)
+from tests.chaos.table import write_table
+from tests.conftest import REPOSITORY, SUPPORT
+from tests.mpis.environments import ENVIRONMENTS, Environment
+from tests.support.processes import MARK
+
+METHODS = ("objective", "environment", "dagger")
+_DISTURBED = "long objective"
+_RANKS = 3
+
+
+def _send(*numbers: signal.Signals) -> Callable[[Run], None]:
+    def send(run: Run) -> None:
+        for number in numbers:
+            run.process.send_signal(number)
+            time.sleep(0.5)
+
+    return send
+
+
+DISTURBANCES: dict[str, Callable[[Run], None]] = {
+    "a worker killed": lambda run: kill_workers(run, 1),
+    "the master killed": kill_master,
+    "the launcher killed": kill_launcher,
+    "everything killed": kill_all,
+    "SIGTERM": _send(signal.SIGTERM),
+    "SIGINT twice": _send(signal.SIGINT, signal.SIGINT),
+    "SIGUSR1": _send(signal.SIGUSR1),
+}
+
+
+@dataclass(frozen=True)
+class MpiSettings:
+    """Try every MPI."""
+
+    only: tuple[str, ...] = ()
+    """Environments of these names only; no table is written."""
+    environments: Path = REPOSITORY / "build" / "mpis"
+    """The folder in which environments are made, and kept."""
+
+
+class Trial:
+    """The tries of one environment.
+
+    Args:
+        environment: it.
+        folder: an empty folder to work in.
+        references: the folder of each task's undisturbed run.
+    """
+
+    def __init__(self, environment: Environment, folder: Path, references: Path) -> None:
+        self._environment, self._folder, self._references = environment, folder, references
+
+    def cells(self) -> dict[str, Callable[[], str]]:
+        """What is tried, and how to try it."""
+        return {
+            "one worker": partial(self._all_methods, partial(self._train, ranks=1)),
+            "three workers": partial(self._all_methods, partial(self._train, ranks=_RANKS)),
+            "its own mpirun": partial(self._all_methods, self._under_mpirun),
+            **{what: partial(self._disturbed, one) for what, one in DISTURBANCES.items()},
+        }
+
+    def _disturbed(self, disturb: Callable[[Run], None]) -> str:
+        """The status after a disturbance, and what is wrong after resumes."""
+
+        def play(run: Run, task: str) -> str:
+            self._train(run, task, _RANKS, 3)
+            disturb(run)
+            status, _ = run.end()
+            if status:
+                run.start("resume", "run", "--trust-modules", "--quiet", "--ranks", str(_RANKS))
+                run.finish(_RANKS)
+            return "goes on" if status == 0 else f"ends with {status}"
+
+        return self._play(_DISTURBED, play)
+
+    def _all_methods(self, play: Callable[[Run, str], str | None]) -> str:
+        found = [self._play(task, play) for task in METHODS]
+        wrong = [text for text in found if text != "same"]
+        return "; ".join(wrong) or "same"
+
+    def _play(self, task: str, play: Callable[[Run, str], str | None]) -> str:
+        before = _kept()
+        folder = self._folder / "try"
+        folder.mkdir()
+        environment = self._environment
+        run = Run(folder, random.Random(0), str(environment.python), environment.variables)
+        try:
+            said = play(run, task)
+            if said is None:
+                run.finish(_RANKS)
+            same_result(self._references / task / "run", run.path)
+        except AssertionError as error:
+            return f"**{task}: {str(error) or 'another result'}**".replace("\n", " ")[:200]
+        finally:
+            shutil.rmtree(folder)
+        left = _kept() - before
+        if left:
+            return f"**left {sorted(left)[:3]}**"
+        return said or "same"
+
+    def _train(self, run: Run, task: str, ranks: int, generation: int = 0) -> None:
+        arguments = (*TASKS[task], "--ranks", str(ranks), "--run-dir", "run")
+        run.start(*arguments)
+        if generation:
+            run.wait_for_generation(generation)
+
+    def _under_mpirun(self, run: Run, task: str) -> None:
+        environment = self._environment
+        program = (str(environment.python), "-P", "-m", "esengine")
+        subprocess.run(
+            [
+                *(*environment.mpirun, "-n", str(_RANKS + 1), *program),
+                *(*TASKS[task], "--run-dir", "run"),
+            ],
+            cwd=run.folder,
+            env={**os.environ, "PYTHONPATH": str(SUPPORT), MARK: run.mark, **environment.variables},
+            capture_output=True,
+            check=False,
+        )
+        run.start("status", "run")
+
+
+def main() -> None:
+    """Try, print, and write the table; the exit status says whether all bytes were the same."""
+    settings = tyro.cli(MpiSettings)
+    _mount_own()
+    rows: dict[str, list[str]] = {}
+    names = [name for name in ENVIRONMENTS if not settings.only or name in settings.only]
+    with tempfile.TemporaryDirectory(prefix="mpis-", dir="/var/tmp") as root:
+        references = Path(root) / "references"
+        for task in (*METHODS, _DISTURBED):
+            (references / task).mkdir(parents=True)
+            reference(references / task, task)
+        for name in names:
+            environment = ENVIRONMENTS[name](
+                settings.environments / name.split(" (")[0].replace(" ", "-")
+            )
+            rows.setdefault("", []).append(name)
+            rows.setdefault("library", []).append(environment.library())
+            trial = Trial(environment, Path(root), references)
+            for what, play in trial.cells().items():
+                rows.setdefault(what, []).append(play())
+                print(f"{name}, {what}: {rows[what][-1]}", flush=True)
+    lines = [f"| {what} | {' | '.join(cells)} |" for what, cells in rows.items()]
+    lines.insert(1, "|---" * (len(names) + 1) + "|")
+    if not settings.only:
+        heading = f"`make mpis`, {time.strftime('%Y-%m-%d')}:"
+        write_table("mpis", heading, lines, "platforms.md")
+    raise SystemExit(int("**" in "".join(lines)))
+
+
+def _mount_own() -> None:
+    """Let ``/dev/shm`` and ``/tmp`` be empty ones of this process and its children."""
+    new_mounts = 0x20000
+    if os.geteuid() or ctypes.CDLL(None, use_errno=True).unshare(new_mounts):
+        raise SystemExit("python -m tests.mpis must be run by root, who may mount folders")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    for folder in ("/dev/shm", "/tmp"):
+        subprocess.run(["mount", "-t", "tmpfs", "none", folder], check=True)
+
+
+def _kept() -> set[str]:
+    """What is in the folders for temporary files."""
+    return {str(path) for folder in ("/dev/shm", "/tmp") for path in Path(folder).iterdir()}
+
+
+if __name__ == "__main__":
+    main()
