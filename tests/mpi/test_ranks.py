@@ -26,7 +26,7 @@ FURTHER = {  # not tried on two hosts
     "cma-es noisy": words("train cma-es --noise on --population-size 8 --episodes-per-member 1"),
     "cma-es lq": words("train cma-es --surrogate lq --surrogate-batch 3"),
     "ars lag": words("train ars --population-size 24 --lag 1"),
-    "openai-es lag": words("train openai-es --population-size 24 --episode-cap 20 --lag 2"),
+    "openai-es lag": words("train openai-es --population-size 24 --lag 2"),
     "cma-es cholesky": words("train cma-es --population-size 8 --factor cholesky --mirrored"),
     "cma-es restarted": ("train", "cma-es", "--restarts", "bipop", "--tolerance-x", "1.1"),
     "lm-ma-es": ("train", "lm-ma-es"),
