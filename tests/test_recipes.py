@@ -28,10 +28,10 @@ def test_hill_climbing_keeps_the_contract():
 CHANGES: dict[str, Callable[[str], str]] = {
     "algorithms/evolution/hill_climb.py": lambda text: TOY,
     "algorithms/__init__.py": lambda text: text.replace(
-        "__all__ = [",
-        "from esengine.algorithms.evolution.hill_climb import HillClimb, HillClimbSettings\n\n"
-        '__all__ = [\n    "HillClimb",\n    "HillClimbSettings",',
-    ),
+        "_HOME = {",
+        '_HOME = {\n    "HillClimb": "evolution.hill_climb",\n'
+        '    "HillClimbSettings": "evolution.hill_climb",',
+    ).replace("__all__ = [", '__all__ = [\n    "HillClimb",\n    "HillClimbSettings",'),
     "launch/settings/methods.py": lambda text: re.sub(
         r'^( *)"snes": .*\n',
         r'\g<0>\1"hill-climb": "evolution.hill_climb:HillClimbSettings",' + "\n",
