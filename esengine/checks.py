@@ -111,7 +111,8 @@ def writable_folder(settings: object, *names: str) -> None:
 
 
 def writable_file(settings: object, name: str, *endings: str, purpose: str = "") -> None:
-    """Raises UserError for a file that ends otherwise, or whose folder cannot be written.
+    """Raises UserError for a file that ends otherwise, is a folder, or whose folder cannot be
+    written.
 
     Args:
         settings: a dataclass instance.
@@ -124,6 +125,10 @@ def writable_file(settings: object, name: str, *endings: str, purpose: str = "")
         raise UserError(
             f"{flag_name(name)} must end in {listed(endings)}{purpose}, got {path}; for example "
             f"{path.with_suffix(endings[0])}"
+        )
+    if path.is_dir():
+        raise UserError(
+            f"{flag_name(name)} must be a file, got the folder {path}; use another name"
         )
     writable_folder(settings, name)
 

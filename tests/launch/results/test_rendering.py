@@ -134,8 +134,10 @@ def test_an_environment_that_draws_no_pictures_is_told(
 
 
 def test_flags_that_no_film_can_have_are_told(tmp_path: Path) -> None:
+    (tmp_path / "folder.gif").mkdir()
     for settings, part in (
         (RenderSettings(tmp_path / "film.avi"), "must end in .gif, .mp4"),
+        (RenderSettings(tmp_path / "folder.gif"), "--out must be a file, got the folder"),
         (RenderSettings(tmp_path / "no" / "film.gif"), "make the folder first"),
         (RenderSettings(tmp_path / "film.gif", episodes=0), "--episodes must be at least 1"),
         (RenderSettings(tmp_path / "film.gif", seconds=-1), "--seconds must be at least 0"),
