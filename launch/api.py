@@ -99,7 +99,7 @@ def train(
     with as_settings({**named, **settings, "quiet": _quiet(quiet)}, names_of(method)) as given:
         config = completed(config_of(method, given))
         path = config.train.run_dir or default_path(config)
-        launched = must_launch(config.train.workers or 1, config.train.worker_timeout)
+        launched = must_launch(config.train.workers or 1, config.worker_timeout)
         fork_early(config)
         world = World()
         directory = world.agree(
@@ -225,7 +225,7 @@ def minimize(
     with as_settings({**named, **settings, "quiet": _quiet(quiet)}, names_of(method)) as given:
         config = config_of(method, given)
         config.check()
-        if not must_launch(config.train.workers or 1, config.train.worker_timeout):
+        if not must_launch(config.train.workers or 1, config.worker_timeout):
             return run_in_memory(config, callbacks, objective)
         with TemporaryDirectory(prefix="esengine-") as folder:
             config = completed(config)
@@ -380,7 +380,7 @@ def _carried_out(
     if directory is None:
         return world.broadcast(run(world, config, None))
     workers = config.train.workers or 1
-    if must_launch(workers, config.train.worker_timeout):
+    if must_launch(workers, config.worker_timeout):
         return run_on_workers(directory, config, workers, callbacks, changes)
     return world.broadcast(run_here(world, config, directory, callbacks))
 

@@ -195,26 +195,9 @@ class TrainSettings(
             )
 
     @property
-    def worker_timeout(self) -> float | None:
-        """Seconds after which a member is killed with its worker; None where it is killed without
-        it: isolated members, teams of ranks and programs.
-        """
-        apart = self.isolates or self.ranks_per_member is not None or self.command is not None
-        return None if apart else self.member_timeout
-
-    @property
     def cores_per_worker(self) -> int:
         """Processor cores that each worker's programs, or its team of ranks, use."""
         return self.threads_per_rank or self.ranks_per_member or 1
-
-    @property
-    def isolates(self) -> bool:
-        """Whether members are evaluated in child processes of the workers. Programs are child
-        processes themselves.
-        """
-        if self.command is not None or self.goals != "own" or self.ranks_per_member is not None:
-            return False
-        return self.isolate or self.member_timeout is not None
 
     def whole_variables(self) -> dict[str, bool]:
         """Whether each variable is a whole number, by its name."""
@@ -314,6 +297,26 @@ class RunConfig:
                 f"of episodes from the policy's return, got --env-id {self.train.env_id}; use "
                 f"--surrogate none"
             )
+
+    @property
+    def isolates(self) -> bool:
+        """Whether members are evaluated in child processes of the workers. Programs are child
+        processes themselves, and recorded episodes come from the workers.
+        """
+        train = self.train
+        if train.command is not None or train.goals != "own" or train.ranks_per_member is not None:
+            return False
+        may_isolate = family_of(self.method).reads("member", "isolate")
+        return may_isolate and (train.isolate or train.member_timeout is not None)
+
+    @property
+    def worker_timeout(self) -> float | None:
+        """Seconds after which a member is killed with its worker; None where it is killed without
+        it: isolated members, teams of ranks and programs.
+        """
+        train = self.train
+        apart = self.isolates or train.ranks_per_member is not None or train.command is not None
+        return None if apart else train.member_timeout
 
     def space(self) -> SearchSpace | None:
         """The space that an objective is searched in, or None if it is all vectors."""

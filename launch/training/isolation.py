@@ -19,6 +19,7 @@ from esengine.isolation.requests import serving
 from esengine.isolation.teams import Teams
 from esengine.launch.mpirun.teams import launching
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.methods import family_of
 from esengine.launch.training.problem_from_settings import build_problem
 from esengine.launch.training.team_rank import described
 from esengine.problems import EnvironmentProblem
@@ -36,7 +37,7 @@ def fork_early(config: RunConfig, objective: Callable[..., Any] | None = None) -
         config: of the run.
         objective: the function itself, when it comes from Python instead of by name.
     """
-    if is_launched() and config.train.isolates and _is_early():
+    if is_launched() and config.isolates and _is_early():
         fork_zygote(lambda payload: _prepare(payload, objective))
 
 
@@ -45,7 +46,10 @@ def fork_for_run(path: Path) -> None:
     if not (is_launched() and _is_early()):
         return
     with suppress(OSError, ValueError, KeyError, TypeError):
-        train = read_json(path / "config.json")["config"]["train"]
+        config = read_json(path / "config.json")["config"]
+        train = config["train"]
+        if not family_of(config["method"]).reads("member", "isolate"):
+            return
         timed = train.get("member_timeout") is not None and train.get("command") is None
         if (train.get("isolate") or timed) and train.get("ranks_per_member") is None:
             fork_zygote(lambda payload: _prepare(payload, None))
@@ -64,7 +68,7 @@ def isolated_members(
     """
     if config.train.ranks_per_member is not None:
         return in_teams(world, config)
-    if not config.train.isolates:
+    if not config.isolates:
         return None
     if world.mail is None:
         fork_zygote(lambda payload: _prepare(payload, objective))

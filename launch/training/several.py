@@ -151,8 +151,9 @@ def _prepare(path: Path, configs: Mapping[str, RunConfig]) -> None:
 def _check_shared(configs: Mapping[str, RunConfig]) -> None:
     """Raises UserError for runs that cannot share ranks."""
     first = next(iter(configs.values())).train
-    for name, train in ((name, config.train) for name, config in configs.items()):
-        if train.isolates or train.ranks_per_member is not None:
+    for name, config in configs.items():
+        train = config.train
+        if config.isolates or train.ranks_per_member is not None:
             raise UserError(
                 f"--isolate, --member-timeout and --ranks-per-member must be used with one run at "
                 f"a time, got {name} of a set; drop them"

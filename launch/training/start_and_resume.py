@@ -54,11 +54,11 @@ def start(config: RunConfig, stop: StopRequest) -> int:
         put(config.choice, flush=True)
     path = config.train.run_dir or default_path(config)
     workers = config.train.workers or default_workers(config.train.cores_per_worker)
-    if must_launch(workers, config.train.worker_timeout):
+    if must_launch(workers, config.worker_timeout):
         find_mpirun()
         made = prepare(config, path, shared_memory=True)
         shared = config.train.cores_per_worker == 1
-        if shared and begins_alone(config.train.workers, config.train.worker_timeout):
+        if shared and begins_alone(config.train.workers, config.worker_timeout):
             return _begin_alone(made, config, workers, stop)
         made.release()  # the master of the ranks becomes the writer
         status = _launch(made, config, workers, stop)
@@ -135,7 +135,7 @@ def resume(
 
     config = directory.config().with_train(quiet=quiet)
     workers = config.train.workers or default_workers(config.train.cores_per_worker)
-    if must_launch(workers, config.train.worker_timeout):
+    if must_launch(workers, config.worker_timeout):
         find_mpirun()
         directory.release()
         return _launch(directory, config, workers, stop, changes)

@@ -105,3 +105,13 @@ def test_resume_takes_the_budget_and_the_settings_of_a_start() -> None:
     }
     words = ["run", "--generations", "7", "--ranks", "2", "--quiet"]
     assert resume_changes(parse_resume(words)) == {"generations": 7, "workers": 2}
+
+
+def test_members_with_a_time_out_are_isolated_where_no_episode_is_recorded() -> None:
+    given = ["--env-id", "Pendulum-v1", "--member-timeout", "2"]
+    expert = ["--expert", "worlds:upright"]
+    assert parse_train(["cma-es", *given]).isolates
+    for arguments in (["dagger", *given, *expert], ["ppo", *given]):
+        config = parse_train(arguments)
+        assert not config.isolates
+        assert config.worker_timeout == 2.0
