@@ -37,7 +37,7 @@ class Environment:
         found = subprocess.run(
             [self.python, "-c", code], env=environment, capture_output=True, text=True, check=True
         )
-        return found.stdout.split("\n")[0].split(",")[0]
+        return " ".join(found.stdout.split("\n")[0].split(",")[0].split())
 
 
 def _own(_: Path) -> Environment:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MARK = "ESENGINE_TEST_MARK"
+_OPEN_MPI_4 = "OMPI_MCA_orte_ess_num_procs"
 
 
 class Rank(NamedTuple):
@@ -26,8 +27,8 @@ def living(mark: str) -> list[int]:
 
 
 def ranks(mark: str) -> list[Rank]:
-    """The ranks of a marked run. Those of Open MPI have a guard, which is their parent; those of
-    MPICH and Intel MPI are children of the launcher.
+    """The ranks of a marked run. Those of Open MPI 5 have a guard, which is their parent and has
+    their number. The others are children of a launcher.
     """
     found = []
     for pid in _pids():
@@ -37,14 +38,17 @@ def ranks(mark: str) -> list[Rank]:
         if "ESENGINE_REPLACEMENT" in environment:
             found.append(Rank(pid, int(environment["ESENGINE_REPLACEMENT"]), True))
             continue
+        name = "PMI_RANK" if "PMI_RANK" in environment else "OMPI_COMM_WORLD_RANK"
+        if name not in environment:
+            continue
         parent = dict(_pairs(_environment(_parent(pid))))
-        names = ("PMIX_NAMESPACE", "PMIX_RANK")
-        if "OMPI_COMM_WORLD_RANK" in environment and all(
-            parent.get(name) == environment.get(name) for name in names
-        ):
-            found.append(Rank(pid, int(environment["OMPI_COMM_WORLD_RANK"]), False))
-        elif "PMI_RANK" in environment and "PMI_RANK" not in parent:
-            found.append(Rank(pid, int(environment["PMI_RANK"]), False))
+        if name == "PMI_RANK" or _OPEN_MPI_4 in environment:
+            is_rank = name not in parent
+        else:
+            names = ("PMIX_NAMESPACE", "PMIX_RANK")
+            is_rank = all(parent.get(each) == environment.get(each) for each in names)
+        if is_rank:
+            found.append(Rank(pid, int(environment[name]), False))
     return sorted(found, key=lambda rank: rank.number)
 
 
