@@ -9,6 +9,8 @@ from typing import Any
 from esengine.errors import UserError, pip_install
 from esengine.ranks.launch_variables import launched_rank, launched_size, leave_environment
 
+_SEGMENTS = ("sm_segment.", "vader_segment.", "mpich_shm_")  # of Open MPI 5, Open MPI 4, and MPICH
+
 
 def world_comm() -> Any:
     """The ranks of the MPI launch that started this process, or None if it is alone.
@@ -33,7 +35,7 @@ def world_comm() -> Any:
     leave_environment()
     found = MPI.COMM_WORLD.size
     if found != expected:
-        remove_own_segments()
+        unname_segments()
         MPI.Finalize()
         if launched_rank() > 0:
             raise SystemExit(2)
@@ -80,22 +82,11 @@ def finalize() -> None:
     load_mpi().Finalize()
 
 
-def remove_own_segments() -> None:
-    """Unlink the shared segments of Open MPI that this rank maps, since a world of one rank, or one
-    that skips MPI_Finalize, leaves them behind.
-    """
-    _unlink_mapped("/sm_segment.")
-
-
 def unname_segments() -> None:
-    """Unlink the shared segment of MPICH that this rank maps, once all ranks of the node map it.
-    Otherwise ranks that are killed leave it behind.
+    """Unlink the shared segments of MPI that this rank maps, once all ranks of the node map them.
+    Otherwise a rank that is killed, or skips MPI_Finalize, leaves them behind.
     """
-    _unlink_mapped("/mpich_shm_")
-
-
-def _unlink_mapped(name: str) -> None:
     for line in Path("/proc/self/maps").read_text().splitlines():
         path = line.split(maxsplit=5)[-1]
-        if name in path:
+        if path.startswith("/") and Path(path).name.startswith(_SEGMENTS):
             Path(path).unlink(missing_ok=True)

@@ -317,7 +317,6 @@ class World:
 
         guard.mark_leaving()
         if self.end == "exit" or self.rank_died or self.comm is None:
-            mpi_library.remove_own_segments()
             if self.is_master and status and self.tolerant and self.comm is not None:
                 # Without MPI_Finalize, mpirun waits for ever after a status other than 0.
                 self.comm.Abort(status)

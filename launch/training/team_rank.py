@@ -25,7 +25,7 @@ from esengine.launch.training.problem_from_settings import build_problem, object
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.launch_variables import leave_environment
-from esengine.ranks.mpi_library import load_mpi
+from esengine.ranks.mpi_library import load_mpi, unname_segments
 from esengine.user_code import PARAMETER, adopt_objects, join_team
 
 
@@ -92,6 +92,8 @@ def main() -> None:
     begin_apart()
     MPI = load_mpi()
     comm = MPI.COMM_WORLD
+    comm.Barrier()
+    unname_segments()
     leave_environment()
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(sys.argv[-1])
