@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
@@ -62,6 +62,7 @@ def cases(workers: int) -> Iterator[Case]:
         yield Case(lengths, size, runs=4)
     for lag in (0, 1):
         yield Case("exponential", 4 * size, lag, generations=10)
+        yield Case("stragglers", size, lag)
 
 
 def simulated_share(case: Case, workers: int) -> float:
@@ -118,8 +119,23 @@ class Sleeping(SleepingMembers):
         return self._records[: len(rows)], {}
 
 
-def _run(pool: Pool, case: Case) -> float:
-    """Evaluate all generations of a run as the training loop does; returns the busy seconds."""
+@dataclass(frozen=True)
+class Span:
+    """What the master saw of a run.
+
+    Attributes:
+        began, ended: when its first unit was assigned and its last result had arrived.
+        busy_s: seconds that workers spent on its members.
+    """
+
+    began: float
+    ended: float
+    busy_s: float
+
+
+def _run(pool: Pool, case: Case) -> Span:
+    """Evaluate all generations of a run as the training loop does. The ranks have started."""
+    began = time.perf_counter()
     busy_s = 0.0
     drawn: deque[Submitted] = deque()
     row = np.zeros(1)
@@ -128,14 +144,20 @@ def _run(pool: Pool, case: Case) -> float:
             drawn.append(pool.submit(AntitheticPairs(0, generation, case.members, 1.0, row)))
         if generation >= case.lag:
             busy_s += pool.collect(drawn.popleft()).busy_s
-    return busy_s
+    return Span(began, time.perf_counter(), busy_s)
+
+
+def measured_share(spans: Sequence[Span], workers: int) -> float:
+    """The share of the workers at work from the first unit of any run to the last result."""
+    seconds = max(span.ended for span in spans) - min(span.began for span in spans)
+    return sum(span.busy_s for span in spans) / (workers * seconds)
 
 
 def main_of_ranks(question: Path, answer: Path) -> None:
-    """A rank's part: carry out one case after another."""
+    """A rank's part: carry out one case after another. The answer is rewritten after each."""
     request = json.loads(question.read_text())
     world = World()
-    shares = []
+    shares: list[float] = []
     for values in request["cases"]:
         case = Case(**values)
 
@@ -143,14 +165,18 @@ def main_of_ranks(question: Path, answer: Path) -> None:
             return Built(Sleeping(case, run, request["mean_s"]), case)
 
         parts = [Part(partial(build, run), _run) for run in range(case.runs)]
-        began = time.perf_counter()
-        results = several_on_all_ranks(world, parts)
-        if results is not None:
-            wall_s = time.perf_counter() - began
-            busy_s = sum(each for each in results if isinstance(each, float))
-            shares.append(busy_s / (wall_s * world.num_workers))
-    if world.is_master:
-        answer.write_text(json.dumps({"shares": shares}))
+        spans = several_on_all_ranks(world, parts)
+        if spans is not None:
+            shares.append(measured_share([succeeded(span) for span in spans], world.num_workers))
+            show_case(case, world.num_workers, shares[-1])
+            answer.write_text(json.dumps({"shares": shares}))
+
+
+def succeeded(span: Span | BaseException) -> Span:
+    """The span of a run, or raises what the run raised."""
+    if isinstance(span, BaseException):
+        raise span
+    return span
 
 
 @dataclass(frozen=True)
@@ -158,41 +184,38 @@ class OverlapSettings:
     """The share of busy cores by distribution of lengths, workers, members, lag and runs."""
 
     workers: int | None = None
-    """Also measure it on this number of local workers."""
+    """Measure on this number of local workers what is else simulated for others."""
     mean_s: float = 0.2
     """Mean length of a member that is measured."""
     simulated: tuple[int, ...] = (63, 511, 9999)
     """Numbers of workers that are simulated."""
 
 
-def show(settings: OverlapSettings, measured: Mapping[Case, float]) -> None:
-    """Print a line for each case."""
-    print("workers  members  lengths      lag  runs  simulated  measured")
-    sizes = (settings.workers,) if settings.workers is not None else settings.simulated
-    for workers in sizes:
-        for case in cases(workers):
-            share = simulated_share(case, workers)
-            real = f"{measured[case]:9.2f}" if case in measured else ""
-            print(
-                f"{workers:7,}  {case.members:7,}  {case.lengths:<11}  {case.lag:3}  {case.runs:4}  "
-                f"{share:9.2f}  {real}".rstrip()
-            )
+def show_case(case: Case, workers: int, measured: float | None = None) -> None:
+    """Print the line of a case."""
+    real = "" if measured is None else f"{measured:8.3f}"
+    print(
+        f"{workers:7,}  {case.members:7,}  {case.lengths:<11}  {case.lag:3}  {case.runs:4}  "
+        f"{simulated_share(case, workers):9.3f}  {real}".rstrip(),
+        flush=True,
+    )
 
 
 def main() -> int:
     """Simulate and measure; returns the exit status."""
     settings = tyro.cli(OverlapSettings)
-    measured: dict[Case, float] = {}
-    if settings.workers is not None:
-        every = list(cases(settings.workers))
-        request: dict[str, Any] = {
-            "cases": [asdict(case) for case in every],
-            "mean_s": settings.mean_s,
-        }
-        stop = StopRequest().install()
-        answer = answered_by_ranks(settings.workers, "benchmarks.overlap", request, stop)
-        measured = dict(zip(every, answer["shares"], strict=True))
-    show(settings, measured)
+    print("workers  members  lengths      lag  runs  simulated  measured", flush=True)
+    if settings.workers is None:
+        for workers in settings.simulated:
+            for case in cases(workers):
+                show_case(case, workers)
+        return 0
+
+    request: dict[str, Any] = {
+        "cases": [asdict(case) for case in cases(settings.workers)],
+        "mean_s": settings.mean_s,
+    }
+    answered_by_ranks(settings.workers, "benchmarks.overlap", request, StopRequest().install())
     return 0
 
 

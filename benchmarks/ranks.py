@@ -32,7 +32,7 @@ from esengine.ranks import StopRequest, World
 
 _NO_TIMEOUT_S = 3600.0
 
-Lengths = Literal["constant", "uniform", "exponential"]
+Lengths = Literal["constant", "uniform", "exponential", "stragglers"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Timings:
 
 def draw_lengths(lengths: Lengths, mean_s: float, count: int, seed: int = 0) -> NDArray[np.float64]:
     """Lengths of members in seconds, (count,); uniform ones lie between half and one and a half of
-    the mean.
+    the mean. Of stragglers, one member in ten takes eleven times as long as the others.
     """
     random = np.random.default_rng(seed)
     match lengths:
@@ -85,6 +85,8 @@ def draw_lengths(lengths: Lengths, mean_s: float, count: int, seed: int = 0) -> 
             return random.uniform(0.5 * mean_s, 1.5 * mean_s, count)
         case "exponential":
             return random.exponential(mean_s, count)
+        case "stragglers":
+            return np.where(random.random(count) < 0.1, 5.5, 0.5) * mean_s
 
 
 class SleepingMembers:

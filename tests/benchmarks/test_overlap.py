@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.overlap import Case, simulated_share
+from benchmarks.overlap import Case, Span, measured_share, simulated_share
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ from benchmarks.overlap import Case, simulated_share
 )
 def test_shares_of_constant_members_are_exact(case: Case, workers: int, share: float) -> None:
     assert simulated_share(case, workers) == pytest.approx(share)
+
+
+def test_the_measured_share_counts_from_the_first_unit_of_any_run_to_the_last_result() -> None:
+    spans = [Span(10.0, 14.0, 5.0), Span(11.0, 20.0, 10.0)]
+    assert measured_share(spans, 3) == pytest.approx(15 / (3 * 10))
