@@ -18,7 +18,7 @@ from rich.table import Table
 
 from esengine.errors import UserError, printable, put, shown
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
-from esengine.launch.runs.run_set import is_set, runs_of_set
+from esengine.launch.runs.run_set import directories_of, is_set, runs_of_set
 from esengine.launch.settings.flags import parse
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
@@ -206,6 +206,8 @@ def _cells(line: Line, alone: bool) -> list[str]:
         reason = f" ({job.reason})" if has_reason else ""
         time = f"{job.used} of {job.limit.lower()}" if job.state == "RUNNING" else job.used
         cells = [job.job, job.state.lower() + reason, job.nodes, time]
+    if line.run is not None and is_set(line.run):
+        return [*cells, *_cells_of_set(line.run), str(line.run)]
     if line.run is None or not (line.run / "config.json").exists():
         return [*cells, "0" if line.run is not None else "", "", "", "", str(line.run or "")]
 
@@ -238,6 +240,18 @@ def _cells(line: Line, alone: bool) -> list[str]:
         "" if shown is None else f"{shown:.4g}",
         str(line.run),
     ]
+
+
+def _cells_of_set(path: Path) -> list[str]:
+    """The texts of starts, generation, checkpoint and return for the job of a set."""
+    try:
+        runs = directories_of(path)
+    except UserError as error:
+        warnings.warn(f"{error} (left out)", stacklevel=2)
+        return ["", "damaged", "", ""]
+    starts = max((len(run.starts()) for run in runs), default=0)
+    done = sum(run.done_if_whole() is not None for run in runs)
+    return [str(starts), f"{done} of {len(runs)} runs", "", ""]
 
 
 def _print_end_of_log(console: Console, line: Line, alone: bool) -> None:

@@ -20,11 +20,19 @@ from esengine.launch.command_table import COMMANDS
 from esengine.launch.mpirun.local_ranks import BIND_VARIABLE
 from esengine.launch.mpirun.mpi_needs import MPIRUN_VARIABLE
 from esengine.launch.runs.run_directory import JOB_FOLDER, default_path
+from esengine.launch.runs.run_set import is_set, runs_of_set
 from esengine.launch.settings.flags import parse, split_at_dashes
-from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
+from esengine.launch.settings.parse_train import (
+    parse_resume,
+    parse_train,
+    resume_changes,
+    take_flag,
+)
 from esengine.launch.slurm.client import submit_script
 from esengine.launch.slurm.script import JobScript, command_line_options, script_text
 from esengine.launch.slurm.settings import SBATCH_OPTIONS, SubmitSettings
+from esengine.launch.training.commands import planned_sweep, runs_of_seeds
+from esengine.launch.training.several import check_set
 from esengine.launch.training.start_and_resume import check_resumable
 from esengine.ranks import StopRequest
 from esengine.storage.files import replace_lasting, write_json
@@ -33,6 +41,7 @@ from esengine.storage.records import read_record
 _NEVER = ("submit", "status", "cancel", "job", "doctor")
 _RECORD = "job.json"
 _SCRIPT = "job.sbatch"
+_BUSY = 4  # members for each worker, with which a generation's end is short, see SCALING.md
 
 
 class _JobRecord(TypedDict):
@@ -147,7 +156,23 @@ def submit(settings: SubmitSettings, arguments: list[str]) -> int:
     submission = Submission(job, Path(script.directory), script.first_seed, log)
     submission.save()
     _announce(submission, settings)
+    _advise(settings, arguments)
     return 0
+
+
+def _advise(settings: SubmitSettings, arguments: list[str]) -> None:
+    """Print when an array is the better choice: if each run of a set keeps the workers busy."""
+    if arguments[0] != "train" or (seeds := take_flag(arguments[1:], "--seeds"))[0] is None:
+        return
+    members = getattr(parse_train(seeds[1]).search, "population_size", None)
+    workers = int(settings.nodes.rpartition("-")[2]) * settings.ntasks_per_node
+    if members is not None and members >= _BUSY * workers:
+        put(
+            f"each run has {members} members for {workers} workers, so one run alone keeps them "
+            f"busy; with --array before the two dashes, in place of --seeds {seeds[0]}, each seed "
+            f"is a job of its own, and starts as soon as there is room for it",
+            flush=True,
+        )
 
 
 def _without(arguments: list[str], *flags: str) -> list[str]:
@@ -177,22 +202,35 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
     directory = None
     first_seed = None
     if arguments[0] == "train":
-        _refuse_seeds(arguments)
-        config = parse_train(arguments[1:])
+        seeds, words = take_flag(arguments[1:], "--seeds")
+        config = parse_train(words)
         config.check()
         name = f"{config.method}-{config.train.task}"
-        directory = os.path.abspath(config.train.run_dir or default_path(config))
-        first_seed = config.train.seed if settings.array is not None else None
+        own = config.train.run_dir
+        if seeds is not None:
+            own, configs = runs_of_seeds(config, seeds)
+            check_set(configs)
+        directory = os.path.abspath(own or default_path(config))
+        if seeds is None and settings.array is not None:
+            first_seed = config.train.seed
         arguments = _without(arguments, "--run-dir", *(["--seed"] if settings.array else []))
+        _check_new(Path(directory))
+    elif arguments[0] == "sweep":
+        path, configs = planned_sweep(arguments[1:])
+        check_set(configs)
+        name = f"sweep-{path.name}"
+        directory = os.path.abspath(path)
         _check_new(Path(directory))
     elif arguments[0] == "resume":
         task = parse_resume(arguments[1:])
         directory = os.path.abspath(task.run)
-        check_resumable(Path(directory), resume_changes(task), task.trust_modules)
+        for run in runs_of_set(task.run) if is_set(task.run) else [Path(directory)]:
+            check_resumable(run, resume_changes(task), task.trust_modules)
     if settings.array is not None and first_seed is None:
         raise UserError(
-            f"--array must go with train, which it gives seeds, got {arguments[0]}; submit each "
-            f"run by itself"
+            f"--array must go with train, which it gives seeds, got "
+            f"{'--seeds' if arguments[0] == 'train' else arguments[0]}; use one of both, or submit "
+            f"each run by itself"
         )
 
     others = (pair for pair in settings.options() if pair[0] != "job-name")
@@ -217,15 +255,6 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
         max_requeues=settings.max_requeues,
         ntasks_per_node=settings.ntasks_per_node if settings.open_nodes else None,
     )
-
-
-def _refuse_seeds(arguments: list[str]) -> None:
-    """Raises UserError for several seeds in one job, which would not be requeued together."""
-    if any(word.partition("=")[0] == "--seeds" for word in arguments):
-        raise UserError(
-            "--seeds must be used in an allocation that you hold, got it in a submitted job; use "
-            "--array 0-4 before the two dashes, which gives each seed a job of its own"
-        )
 
 
 def _log_pattern(first_seed: int | None) -> str:

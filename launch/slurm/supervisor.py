@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, TypedDict
 
 from msgspec import Meta
@@ -18,18 +17,11 @@ from msgspec import Meta
 from esengine.errors import UserError, put
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.launch.runs.outcomes import BAD_INPUT, DONE, FAILED, STOPPED
-from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
-from esengine.launch.settings.config import RunConfig
+from esengine.launch.runs.run_directory import JOB_FOLDER
 from esengine.launch.settings.flags import parse, split_at_dashes
-from esengine.launch.settings.parse_train import (
-    ResumeSettings,
-    parse_resume,
-    parse_train,
-    resume_changes,
-)
 from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
+from esengine.launch.slurm.job_task import JobTask, task_of
 from esengine.launch.training.clocks import DEADLINE_VARIABLE
-from esengine.launch.training.start_and_resume import resume, start
 from esengine.ranks import StopRequest
 from esengine.storage.files import write_json
 from esengine.storage.records import read_record
@@ -67,7 +59,7 @@ def job_command(argv: list[str], stop: StopRequest) -> int:
     status.
 
     Raises:
-        UserError: this is no batch job, or the command is neither train nor resume.
+        UserError: this is no batch job, or the command trains nothing.
     """
     own, arguments = split_at_dashes(argv)
     settings = parse(JobSettings, own, "esengine job")
@@ -79,63 +71,36 @@ def job_command(argv: list[str], stop: StopRequest) -> int:
         )
 
     with stop.ending_at_once():
-        task = _parse(arguments)
-    run = task.run if isinstance(task, ResumeSettings) else task.train.run_dir
-    assert run is not None
-    directory = RunDirectory(run)
-    again = allocation.restarts > 0 and (run / "config.json").exists()
-    if again and directory.done() is not None:
+        task = task_of(arguments)
+    again = allocation.restarts > 0 and task.is_begun
+    if again and task.is_done:
         return DONE
 
-    idle = _idle_starts(run, allocation)
+    idle = _idle_starts(task, allocation)
     left_s = time_left_s(allocation.job)
     if left_s is not None:  # ranks must have ended a generation by then
         os.environ[DEADLINE_VARIABLE] = f"{time.time() + left_s - settings.stop_before:.0f}"
-    began = directory.newest_checkpoint()
-    if isinstance(task, ResumeSettings):
-        status = resume(run, resume_changes(task), task.quiet, task.trust_modules, stop)
-    elif again:
-        status = resume(run, {}, task.train.quiet, True, stop)
-    else:
-        status = start(task, stop)
-    if directory.done() is not None:
+    began = task.progress
+    status = (task.go_on if again else task.begin)(stop)
+    if task.is_done:
         return DONE
     if status in (DONE, BAD_INPUT):
         return status
-    if not (run / "config.json").is_file():  # a start that failed leaves no run, and has said why
+    if not task.is_begun:  # a start that failed leaves no run, and has said why
         return status
 
-    failed = [start.get("outcome") for start in directory.starts()][-1:] == ["failed"]
-    idle = IDLE_STARTS if failed else idle + 1
-    if directory.newest_checkpoint() != began:
+    idle = IDLE_STARTS if task.has_failed else idle + 1
+    if task.progress != began:
         idle = 0
     return _requeue(allocation, settings, idle, status)
 
 
-def _parse(arguments: list[str]) -> RunConfig | ResumeSettings:
-    """The run that the job starts, or resumes."""
-    if arguments[:1] == ["train"]:
-        config = parse_train(arguments[1:])
-        if config.train.run_dir is None:
-            raise UserError(
-                "a job's run must have --run-dir, under which its next start finds it, got none; "
-                "add one"
-            )
-        return config
-    if arguments[:1] == ["resume"]:
-        return parse_resume(arguments[1:])
-    raise UserError(
-        f"job must run train or resume, got {' '.join(arguments[:1]) or 'nothing'}; run "
-        f"others without job"
-    )
-
-
-def _idle_starts(run: Path, allocation: Allocation) -> int:
+def _idle_starts(task: JobTask, allocation: Allocation) -> int:
     """The number of successive starts of this job that made no progress; records where this start
     begins.
     """
-    path = run / JOB_FOLDER / _HISTORY
-    here = RunDirectory(run).newest_checkpoint()
+    path = task.path / JOB_FOLDER / _HISTORY
+    here = task.progress
     idle = 0
     with suppress(UserError):  # the first start, or a damaged record
         history = read_record(path, _HistoryRecord)

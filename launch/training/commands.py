@@ -7,6 +7,7 @@ from pathlib import Path
 
 from esengine.launch.runs.run_directory import default_path
 from esengine.launch.runs.run_set import is_set
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.flags import parse_with_argument, split_at_dashes
 from esengine.launch.settings.parse_train import (
     parse_resume,
@@ -40,28 +41,45 @@ def train_command(argv: list[str], stop: StopRequest) -> int:
         config = parse_train(words)
     if seeds is None:
         return start(config, stop)
+    return start_set(*runs_of_seeds(config, seeds), stop)
 
+
+def runs_of_seeds(config: RunConfig, seeds: str) -> tuple[Path, dict[str, RunConfig]]:
+    """The folder of a set, and the settings of the run of each seed.
+
+    Args:
+        config: the settings of all runs.
+        seeds: such as ``0-4``.
+    """
     path = config.train.run_dir or default_path(config, f"seeds-{seeds}")
     names = {f"seed-{seed}": seed for seed in seeds_of(seeds)}
-    configs = {
+    return path, {
         name: config.with_train(seed=seed, run_dir=path / name) for name, seed in names.items()
     }
-    return start_set(path, configs, stop)
 
 
 def sweep_command(argv: list[str], stop: StopRequest) -> int:
     """Carry a sweep out; returns its exit status. Raises UserError for a file that describes no
     runs.
     """
+    with stop.ending_at_once():
+        planned = planned_sweep(argv)
+    return start_set(*planned, stop)
+
+
+def planned_sweep(argv: list[str]) -> tuple[Path, dict[str, RunConfig]]:
+    """The folder of a sweep, and the settings of each run.
+
+    Args:
+        argv: the words after ``esengine sweep``.
+    """
     own, shared = split_at_dashes(argv)
     about = "A TOML file: flags for all runs, seeds, [grid] with lists of values, [[run]] tables."
     file, settings = parse_with_argument(SweepSettings, own, "esengine sweep", "file", about)
-    with stop.ending_at_once():
-        planned = runs_of_sweep(str(file), shared)
-    configs = {
-        name: config.with_train(run_dir=settings.out / name) for name, config in planned.items()
+    return settings.out, {
+        name: config.with_train(run_dir=settings.out / name)
+        for name, config in runs_of_sweep(str(file), shared).items()
     }
-    return start_set(settings.out, configs, stop)
 
 
 def resume_command(argv: list[str], stop: StopRequest) -> int:

@@ -148,6 +148,13 @@ def _prepare(path: Path, configs: Mapping[str, RunConfig]) -> None:
             directory.release()
 
 
+def check_set(configs: Mapping[str, RunConfig]) -> None:
+    """Raises UserError for runs that are invalid, or cannot share ranks."""
+    for config in configs.values():
+        config.check()
+    _check_shared(configs)
+
+
 def _check_shared(configs: Mapping[str, RunConfig]) -> None:
     """Raises UserError for runs that cannot share ranks."""
     first = next(iter(configs.values())).train

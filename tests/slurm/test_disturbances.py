@@ -5,6 +5,7 @@ nothing disturbed.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,29 @@ def test_requeue_cancellation_and_preemption(user: User, undisturbed: Path) -> N
     for held in (first, second):
         held.check(undisturbed)
         assert len(held.starts()) == 3
+
+
+def test_a_set_of_runs_is_one_job_that_is_requeued(user: User, undisturbed: Path) -> None:
+    gate = user.folder / "set.gate"
+    gate.write_text(str(2 * MEMBERS))
+    command = (*SEARCH, *SIZE, "--seeds", "0,3", "--run-dir", "set")
+    told = user.output(
+        "esengine", "submit", *ON_TWO_NODES, "--setup", f"export GATE='{gate}'", "--", *command
+    )
+    assert "each run has 24 members for 2 workers" in told
+    job = told.splitlines()[0].split()[-1]
+    begun = gate.with_suffix(".begun")
+    user.wait(
+        job, lambda state: begun.exists() and begun.stat().st_size > 2 * MEMBERS, "its middle"
+    )
+    assert re.search(rf"^{job} +running .* 0 of 2 runs ", user.output("esengine", "status"), re.M)
+    user.output("scontrol", "requeue", job)
+    gate.write_text("1000000")
+    assert user.wait_for_end(job) == ["COMPLETED"], user.logs()
+    same_run(undisturbed, user.folder / "set" / "seed-0")
+    assert user.output("esengine", "status", "set").count(" done ") == 2
+    starts = json.loads((user.folder / "set" / "seed-3" / "config.json").read_text())["starts"]
+    assert [start["job"] for start in starts] == [job, job]
 
 
 @pytest.mark.disturbance

@@ -157,6 +157,8 @@ def test_dry_run_prints_the_script_and_makes_nothing(esengine_here: Run, tmp_pat
         (("--", "train", "openai-es"), "needs either --env-id or --objective"),
         (("--", "resume", "nowhere"), "must hold config.json"),
         (("--array", "0-3", "--", "evaluate", "run"), "--array must go with train"),
+        (("--array", "0-3", "--", *TRAIN, "--seeds", "0-4"), "got --seeds; use one of both"),
+        (("--", *TRAIN, "--seeds", "0-4", "--member-timeout", "9"), "must be used with one run at"),
         (("--stop-before", "0", "--", *TRAIN), "--stop-before must be at least 1"),
     ],
 )

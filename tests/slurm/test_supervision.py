@@ -15,6 +15,7 @@ import pytest
 from esengine.errors import UserError
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.slurm.job_task import task_of
 from esengine.launch.slurm.supervisor import _idle_starts
 from esengine.launch.training.clocks import TimeLimit
 
@@ -45,13 +46,15 @@ def test_an_array_task_is_never_named_by_the_whole_array() -> None:
 
 
 def test_starts_without_progress_are_counted_until_there_is_some(tmp_path: Path) -> None:
+    task = task_of(["resume", str(tmp_path)])
+
     def begin(restarts: int) -> int:
-        return _idle_starts(tmp_path, Allocation("7", 1, 1, 1, restarts))
+        return _idle_starts(task, Allocation("7", 1, 1, 1, restarts))
 
     assert [begin(0), begin(1), begin(2)] == [0, 1, 2]
     (tmp_path / "checkpoints" / "000002").mkdir(parents=True)
     assert [begin(3), begin(4)] == [0, 1]
-    assert _idle_starts(tmp_path, Allocation("8", 1, 1, 1, 0)) == 0
+    assert _idle_starts(task, Allocation("8", 1, 1, 1, 0)) == 0
 
 
 def test_the_lock_of_the_jobs_earlier_start_on_a_lost_node_is_taken_over(
