@@ -18,43 +18,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from esengine.launch.settings.seeds import seeds_of
 from tests.chaos import births
 from tests.chaos.births import disturbed
+from tests.chaos.tasks import TASKS
 from tests.conftest import REPOSITORY, SUPPORT
 from tests.support import processes
 from tests.support.processes import MARK
 
 TIMEOUT_S = 600.0  # more than a run takes on a busy machine; a run that hangs hangs for ever
-_FORGETFUL = "--env-id worlds:TestForgetful-v0 --env-arg fault="
-_SPHERE = "train cma-es --dimension 3 --minimize --objective worlds:"
-_TEXTS = {
-    "objective": f"{_SPHERE}brief_sphere --population-size 60 --generations 12",
-    "long objective": f"{_SPHERE}slow_sphere --population-size 60 --generations 14",
-    "environment": f"train openai-es {_FORGETFUL}brief --population-size 24 --generations 8",
-    "genomes": f"train truncation-es {_FORGETFUL}brief --population-size 32 --generations 8 "
-    f"--elite-episodes 2",
-    "raising": f"train snes {_FORGETFUL}sometimes --population-size 24 --generations 6",
-    "not a number": f"train pgpe {_FORGETFUL}sometimes-nan --population-size 24 --generations 6",
-    "wrong shapes": f"train openai-es {_FORGETFUL}sometimes-short --population-size 24 "
-    f"--generations 6",
-    "hanging": f"{_SPHERE}hanging --seed 1 --population-size 8 --generations 2 --member-timeout 5 "
-    f"--member-retries 0",
-    "teams": "train cma-es --dimension 3 --minimize --objective simulations:shared "
-    "--population-size 12 --generations 8 --ranks-per-member 2",
-    "crashing": f"{_SPHERE}crashing --seed 1 --population-size 8 --generations 2",
-}
-_LEARNERS = {
-    "dagger": f"train dagger {_FORGETFUL}brief --expert worlds:upright --episodes-per-round 40 "
-    f"--gradient-steps 20 --hidden-sizes 8 --generations 8",
-    "ppo": f"train ppo {_FORGETFUL}brief --steps-per-round 400 --epochs 2 --hidden-sizes 8 "
-    f"--generations 8",
-}
-_COMMON = "--checkpoint-every 2 --eval-every 4 --quiet"
-_FAILING = "--max-failed-fraction 1"
-TASKS = {
-    **{name: (*text.split(), *_COMMON.split(), *_FAILING.split()) for name, text in _TEXTS.items()},
-    **{name: (*text.split(), *_COMMON.split()) for name, text in _LEARNERS.items()},
-}
 
 
 class Run:
@@ -107,9 +79,9 @@ class Run:
             time.sleep(0.01)
 
     def generation(self) -> int:
-        """The last generation that was told."""
-        path = self.path / "metrics.jsonl"
-        return path.read_text().count("\n") if path.exists() else 0
+        """The last generation that was told; of a set, by the run that is farthest."""
+        rows = [path for run in runs_in(self.path) if (path := run / "metrics.jsonl").exists()]
+        return max((path.read_text().count("\n") for path in rows), default=0)
 
     def pause(self, most_s: float = 0.3) -> None:
         time.sleep(self.dice.uniform(0, most_s))
@@ -283,6 +255,7 @@ class Scenario:
 
 
 _PLAIN = ("objective", "environment", "genomes")
+_OVERLAPPED = ("set", "lag")
 _BORN = ("long objective", "dagger", "ppo")
 _NODES = {"ESENGINE_RANKS_PER_NODE": "2"}
 _REFUSED = {births.REFUSALS: "2"}
@@ -308,6 +281,9 @@ SCENARIOS = {
         ),
         Scenario("a disk that is full for a while", _PLAIN, fill_the_disk, has_small_disk=True),
         Scenario("a worker suspended", _PLAIN, suspend_a_worker),
+        Scenario("runs that share workers or have a lag", _OVERLAPPED, nothing),
+        Scenario("workers killed that runs share or a lag fills", _OVERLAPPED, kill_workers),
+        Scenario("everything killed that shares workers or has a lag", _OVERLAPPED, kill_all),
         Scenario("members that raise, and workers killed", ("raising",), kill_workers),
         Scenario(
             "members that are not a number, and workers killed", ("not a number",), kill_workers
@@ -349,16 +325,37 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+def runs_in(path: Path) -> list[Path]:
+    """The run directories of a set, or the one run."""
+    return sorted(path.glob("seed-*")) or [path]
+
+
 def reference(folder: Path, task: str) -> None:
-    """The undisturbed run: in one process where that is possible."""
-    run = Run(folder, random.Random(0))
+    """The undisturbed run: in one process where that is possible, and of a set each run alone."""
+    words = list(TASKS[task])
     ranks = "2" if task in ("hanging", "crashing") else "1"
-    run.start(*TASKS[task], "--ranks", ranks, "--run-dir", "run")
-    status, errors = run.end()
-    assert status == 0, errors
+    alone = {"run": words}
+    if "--seeds" in words:
+        at = words.index("--seeds")
+        rest = [*words[:at], *words[at + 2 :]]
+        seeds = seeds_of(words[at + 1])
+        alone = {f"run/seed-{seed}": [*rest, "--seed", str(seed)] for seed in seeds}
+    for place, own in alone.items():
+        run = Run(folder, random.Random(0))
+        run.start(*own, "--ranks", ranks, "--run-dir", place)
+        status, errors = run.end()
+        assert status == 0, errors
 
 
 def same_result(first: Path, second: Path) -> None:
+    """Fails unless two finished runs, or sets of runs, hold the same results."""
+    names = [[run.relative_to(path) for run in runs_in(path)] for path in (first, second)]
+    assert names[0] == names[1]
+    for name in names[0]:
+        same_run(first / name, second / name)
+
+
+def same_run(first: Path, second: Path) -> None:
     """Fails unless two finished runs hold the same rows, the same parameters and the same
     completion record.
     """

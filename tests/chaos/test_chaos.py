@@ -17,7 +17,8 @@ import pytest
 from esengine.launch.mpirun.local_ranks import find_mpirun
 from esengine.launch.runs.json_lines import FailureLog
 from tests.chaos import births
-from tests.chaos.scenarios import SCENARIOS, TASKS, Run, kill_workers, reference, same_result
+from tests.chaos.scenarios import SCENARIOS, Run, kill_workers, reference, same_result
+from tests.chaos.tasks import TASKS
 from tests.support import processes
 from tests.support.launches import TOLERANT, mpirun, variables
 

@@ -23,7 +23,6 @@ from pathlib import Path
 import tyro
 
 from tests.chaos.scenarios import (
-    TASKS,
     Run,
     kill_all,
     kill_launcher,
@@ -33,6 +32,7 @@ from tests.chaos.scenarios import (
     same_result,
 )
 from tests.chaos.table import write_table
+from tests.chaos.tasks import TASKS
 from tests.conftest import REPOSITORY, SUPPORT
 from tests.mpis.environments import ENVIRONMENTS, Environment
 from tests.support.processes import MARK

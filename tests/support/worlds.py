@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -169,6 +170,12 @@ def brief_sphere(x: NDArray[np.float64]) -> float:
 def slow_sphere(x: NDArray[np.float64]) -> float:
     """A sphere that takes 20 milliseconds."""
     time.sleep(0.02)
+    return sphere(x)
+
+
+def uneven_sphere(x: NDArray[np.float64]) -> float:
+    """A sphere that takes 8 milliseconds on average, at random by the system's entropy."""
+    time.sleep(random.SystemRandom().expovariate(125))
     return sphere(x)
 
 
