@@ -33,6 +33,7 @@ from esengine.launch.command_table import COMMANDS, load_command
 from esengine.launch.mpirun.caller import adopt_objects_of_caller, leave_message
 from esengine.launch.mpirun.local_ranks import launched_by_us, leave_status
 from esengine.launch.settings.methods import METHODS, train_usage
+from esengine.launch.settings.stand_ins import use_stand_ins
 from esengine.launch.terminal.output import OutputRefused, output_to, refuse
 from esengine.ranks import StopRequest, World
 from esengine.ranks.signals import Abandoned
@@ -44,6 +45,7 @@ _REFUSALS = {
     *(errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EMFILE, errno.ENFILE, errno.EISDIR),
 }
 """Errors of files that are no fault of the program."""
+_HELP = {"-h", "--help", "--help-all"}
 _CLOSING = (
     "esengine COMMAND --help lists the flags. Under mpirun or srun train uses the ranks that were "
     "launched; otherwise it starts local ones."
@@ -103,7 +105,7 @@ def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
         return 0 if argv[1:] else 2
 
     one_of("the command", argv[0], COMMANDS, "see esengine --help")
-    if argv[0] == "train" and set(argv) & {"-h", "--help", "--help-all"}:
+    if argv[0] == "train" and _HELP.intersection(argv):
         parse: Any = import_module("esengine.launch.settings.parse_train")  # without the training
         parse.parse_train(argv[1:])
     try:
@@ -172,6 +174,8 @@ def run_process() -> None:
             stream.reconfigure(errors=ANY_TEXT)
     prepare_rank()
     adopt_objects_of_caller()
+    if _shows_help_of_method(sys.argv[1:]):
+        use_stand_ins()
 
     try:
         status = main()
@@ -190,6 +194,16 @@ def run_process() -> None:
     if World.current is not None:
         World.current.leave(status)
     sys.exit(status)
+
+
+def _shows_help_of_method(argv: list[str]) -> bool:
+    """Whether the process only prints the help of a method that is not a user's own."""
+    return (
+        argv[:1] == ["train"]
+        and argv[1:2] != []
+        and argv[1] in METHODS
+        and bool(_HELP.intersection(argv))
+    )
 
 
 def _is_worker() -> bool:
