@@ -7,9 +7,10 @@ is imported when it is first used.
 
 from __future__ import annotations
 
-import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from esengine.late_names import late_names
 
 __version__ = "0.1.0"
 
@@ -71,47 +72,5 @@ if TYPE_CHECKING:
     )
     from esengine.ranks import World as World
 
-_HOME = {
-    "AntitheticPairs": "esengine.candidates",
-    "Candidates": "esengine.candidates",
-    "Demonstrations": "esengine.demonstrations",
-    "EnvironmentProblem": "esengine.problems",
-    "EnvironmentSpec": "esengine.environments",
-    "GaussianSamples": "esengine.candidates",
-    "MlflowCallback": "esengine.launch.runs.trackers",
-    "MutatedParents": "esengine.candidates",
-    "ObjectiveProblem": "esengine.problems",
-    "Policy": "esengine.policies",
-    "PolicySpec": "esengine.policies",
-    "Population": "esengine.pool",
-    "RunResult": "esengine.launch.runs.result",
-    "ScaledSamples": "esengine.candidates",
-    "Stopped": "esengine.launch.python.carried_out",
-    "Trajectory": "esengine.demonstrations",
-    "UserError": "esengine.errors",
-    "WandbCallback": "esengine.launch.runs.trackers",
-    "WorkerError": "esengine.errors",
-    "World": "esengine.ranks",
-    "collect": "esengine.launch.api",
-    "evaluate": "esengine.launch.api",
-    "load_demonstrations": "esengine.demonstrations",
-    "load_policy": "esengine.policies",
-    "load_run": "esengine.launch.api",
-    "minimize": "esengine.launch.api",
-    "resume": "esengine.launch.api",
-    "run_search": "esengine.launch.api",
-    "save_demonstrations": "esengine.demonstrations",
-    "train": "esengine.launch.api",
-}
-
-__all__ = ["__version__", *sorted(_HOME)]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'esengine' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = late_names(__name__, __file__)
+__all__.append("__version__")

@@ -9,7 +9,16 @@ from tests.support.modules import imports, modules, package_of, sources, tree
 
 ORDER = {
     "esengine": (
-        *("errors", "memory", "compiled", "seeding", "checks", "storage", "user_code"),
+        *(
+            "late_names",
+            "errors",
+            "memory",
+            "compiled",
+            "seeding",
+            "checks",
+            "storage",
+            "user_code",
+        ),
         *(
             "ranks",
             "programs",

@@ -28,10 +28,10 @@ def test_hill_climbing_keeps_the_contract():
 CHANGES: dict[str, Callable[[str], str]] = {
     "algorithms/evolution/hill_climb.py": lambda text: TOY,
     "algorithms/__init__.py": lambda text: text.replace(
-        "_HOME = {",
-        '_HOME = {\n    "HillClimb": "evolution.hill_climb",\n'
-        '    "HillClimbSettings": "evolution.hill_climb",',
-    ).replace("__all__ = [", '__all__ = [\n    "HillClimb",\n    "HillClimbSettings",'),
+        "if TYPE_CHECKING:",
+        "if TYPE_CHECKING:\n    from esengine.algorithms.evolution.hill_climb import (\n"
+        "        HillClimb as HillClimb,\n        HillClimbSettings as HillClimbSettings,\n    )",
+    ),
     "launch/settings/methods.py": lambda text: re.sub(
         r'^( *)"snes": .*\n',
         r'\g<0>\1"hill-climb": "evolution.hill_climb:HillClimbSettings",' + "\n",

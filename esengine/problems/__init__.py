@@ -3,9 +3,9 @@
 What runs episodes is imported when it is first used, since it brings all simulators.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from esengine.late_names import late_names
 from esengine.problems.anchor import Anchor
 from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.columns import Column, Columns
@@ -18,17 +18,13 @@ from esengine.problems.objective import ObjectiveProblem
 from esengine.problems.records import FAILED, MEMBER, OK, failed_records, new_records
 
 if TYPE_CHECKING:
-    from esengine.problems.environment import EnvironmentProblem
-    from esengine.problems.environment_episodes import EnvironmentEpisodes
-    from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
-
-_HOME = {
-    "EnvironmentEpisodes": "environment_episodes",
-    "EnvironmentProblem": "environment",
-    "EpisodeRunner": "parts",
-    "Evaluator": "parts",
-    "ProblemPart": "parts",
-}
+    from esengine.problems.environment import EnvironmentProblem as EnvironmentProblem
+    from esengine.problems.environment_episodes import EnvironmentEpisodes as EnvironmentEpisodes
+    from esengine.problems.parts import (
+        EpisodeRunner as EpisodeRunner,
+        Evaluator as Evaluator,
+        ProblemPart as ProblemPart,
+    )
 
 __all__ = [
     "FAILED",
@@ -38,19 +34,14 @@ __all__ = [
     "ArraySpec",
     "Column",
     "Columns",
-    "EnvironmentEpisodes",
-    "EnvironmentProblem",
-    "EpisodeRunner",
     "EpisodeSeeds",
     "Evaluated",
     "Evaluations",
-    "Evaluator",
     "GeneralObjective",
     "MemberStatistic",
     "MembersFailed",
     "ObjectiveProblem",
     "Problem",
-    "ProblemPart",
     "Summary",
     "episode_seeds",
     "failed_records",
@@ -59,8 +50,5 @@ __all__ = [
     "new_records",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__, _late = late_names(__name__, __file__)
+__all__ += _late
