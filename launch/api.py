@@ -116,6 +116,7 @@ def resume(
     env: Environment | None = None,
     objective: Callable[..., Any] | None = None,
     expert: Callable[..., Any] | None = None,
+    policy: Callable[..., Any] | None = None,
     workers: int = 1,
     callbacks: Sequence[Callback] = (),
     quiet: bool | None = None,
@@ -127,8 +128,8 @@ def resume(
 
     Args:
         run_dir: the run directory, or the result of a run.
-        env, objective, expert: those that the run was begun with, if they were Python objects and
-            this is another process.
+        env, objective, expert, policy: those that the run was begun with, if they were Python
+            objects and this is another process.
         workers: see `train`.
         callbacks: see `train`.
         quiet: see `train`.
@@ -142,7 +143,7 @@ def resume(
         Stopped: Ctrl-C; a checkpoint is saved.
     """
     path = _path_of(run_dir)
-    given_again(path, {"env_id": env, "objective": objective, "expert": expert})
+    given_again(path, {"env_id": env, "objective": objective, "expert": expert, "policy": policy})
     known = {"workers", *BudgetSettings.__dataclass_fields__}
     with as_settings({"workers": workers, **budgets}, known) as changes:
         world = World()
@@ -243,6 +244,7 @@ def evaluate(
     seed: int = 0,
     *,
     env: Environment | None = None,
+    network: Callable[..., Any] | None = None,
     workers: int = 1,
     trust_modules: bool = False,
     **settings: Any,
@@ -254,6 +256,7 @@ def evaluate(
         episodes: their number.
         seed: of the start states.
         env: the environment, if the policy was trained in a Python object in another process.
+        network: the class of the network, likewise.
         workers: processes that run episodes; 1 is this process.
         trust_modules: import the module to which the policy's file refers, which runs its code.
         **settings: ``rules`` and the flags about failing members, with underscores.
@@ -272,8 +275,7 @@ def evaluate(
     known = {"policy", *EvaluateSettings.__dataclass_fields__} - {"json"}
     with as_settings({**named, **settings}, known) as given:
         path = Path(given.pop("policy"))
-        if env is not None:
-            given_again(path, {"env_id": env})
+        given_again(path, {"env_id": env, "policy": network})
         chosen = settings_from(EvaluateSettings, given)
         number = chosen.workers or 1
         found = answered(lambda stop, caller: evaluated(path, chosen, number, stop, caller))

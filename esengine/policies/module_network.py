@@ -43,7 +43,7 @@ class ModuleNetwork:
     """A module that acts on one observation at a time.
 
     Args:
-        name: ``module:Class``.
+        name: ``module:Class``, ``module:function``, or that of a Python object.
         shape: of an observation.
         num_outputs: of the network.
         seed: of its initial parameters.
@@ -54,7 +54,7 @@ class ModuleNetwork:
         inputs: (num_observations,) float32, where it reads its scaled observation.
 
     Raises:
-        UserError: there is no such class, or it cannot be made or has no parameters.
+        UserError: there is no such class or function, or it cannot be made or has no parameters.
     """
 
     def __init__(self, name: str, shape: tuple[int, ...], num_outputs: int, seed: int = 0) -> None:
@@ -193,8 +193,11 @@ def module_size(name: str, shape: tuple[int, ...], num_outputs: int) -> ModuleSi
 
 def _made(name: str, shape: tuple[int, ...], num_outputs: int, seed: int) -> torch.nn.Module:
     kind = named_callable(FLAG, name, "mypackage.networks:Memory", "class")
-    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
-        raise UserError(f"{FLAG} must name a torch.nn.Module, got {name}, which is none")
+    if isinstance(kind, torch.nn.Module):
+        raise UserError(
+            f"{FLAG} must be the class of a network, got one that was made, {name}; give the "
+            f"class, or a function that makes it"
+        )
     arguments: tuple[Any, ...] = (shape, num_outputs)
     try:
         inspect.signature(kind).bind()
@@ -204,12 +207,17 @@ def _made(name: str, shape: tuple[int, ...], num_outputs: int, seed: int) -> tor
 
     try:
         with _seeded(seed):
-            module = kind(*arguments)
+            module: Any = kind(*arguments)
     except Exception as error:
         raise UserError(
             f"{FLAG} {name} must be made by {kind.__name__}(observation_shape, num_outputs), here "
             f"{kind.__name__}({shape}, {num_outputs}), but raised {type(error).__name__}: {error}"
         ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise UserError(
+            f"{FLAG} must be a torch.nn.Module, or a function that makes one, got {name}, which "
+            f"gave {described(module)}"
+        )
 
     parameters = list(module.parameters())
     if not parameters:

@@ -26,7 +26,7 @@ from esengine.policies.network_file import (
     require,
     write_network,
 )
-from esengine.user_code import are_remembered, is_given
+from esengine.user_code import are_remembered, is_given, is_object
 
 _KEY = "esengine"
 _LATER: dict[str, Any] = {
@@ -82,10 +82,11 @@ class Policy:
         Raises:
             UserError: the policy is a module whose code is not imported here.
         """
-        name = self.spec.module.partition(":")[0]
-        if name and name not in sys.modules:
+        module = self.spec.module
+        name = module.partition(":")[0]
+        if name and not is_object(module) and name not in sys.modules:
             raise UserError(
-                f"a policy of {self.spec.module} needs its code, which is not imported here; "
+                f"a policy of {module} needs its code, which is not imported here; "
                 f"import {name} first if you trust its author"
             )
         return Actor(

@@ -75,7 +75,8 @@ def object_of(what: str, name: str) -> Any:
         if name not in _objects:
             raise UserError(
                 f"{what} was a Python object, {name.removeprefix(PREFIX)}, which this process was "
-                f"not given; pass it again from Python, as in esengine.resume(run, env_id=...)"
+                f"not given; pass it again: esengine.resume takes env, objective, expert and "
+                f"policy, esengine.evaluate takes env and network"
             )
         _objects.move_to_end(name)
         return _objects[name]

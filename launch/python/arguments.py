@@ -139,6 +139,8 @@ def _setting(name: str, value: Any, folder: Path) -> Any:
         return tuple(map(_rule, value if several else (value,)))
     if name in _FUNCTIONS and not isinstance(value, str):
         return named_object(value)
+    if name == "policy" and callable(value):
+        return named_object(value)
     return value
 
 
@@ -185,8 +187,9 @@ def given_again(path: Path, given: Mapping[str, Any]) -> None:
         if value is None:
             continue
         name: Any
-        if setting == "env_id" and path.is_file():
-            name = load_policy(path).environment.env_id
+        if path.is_file():
+            policy = load_policy(path)
+            name = policy.spec.module if setting == "policy" else policy.environment.env_id
         else:
             config = RunDirectory.open(path).config()
             name = getattr(config.train, setting, None) or getattr(config.search, setting, None)

@@ -175,6 +175,18 @@ def test_a_noisy_value_has_its_standard_error() -> None:
     assert esengine.minimize(lambda x: float(np.sum(x**2)), 2, generations=2).standard_error is None
 
 
+def test_a_network_is_a_class_or_a_function(tmp_path: Path) -> None:
+    nn = pytest.importorskip("torch").nn
+    given: dict[str, Any] = {"env": "CartPole-v1", **COMMON}
+    networks = (nn.Linear(4, 1), lambda shape, outputs: 3, lambda shape, n: nn.Linear(shape[0], n))
+    for network, wrong in zip(networks, ("the class", "gave a int"), strict=False):
+        with pytest.raises(UserError, match=f"^policy must be .*{wrong}"):
+            esengine.train("cma-es", policy=network, run_dir=tmp_path / "wrong", **given)
+    result = esengine.train("cma-es", policy=networks[-1], run_dir=tmp_path / "run", **given)
+    assert result.policy.act(np.zeros(4)) in (0, 1)
+    assert esengine.resume(tmp_path / "run", generations=3, policy=networks[-1]).finished
+
+
 def test_the_exception_of_an_objective_is_the_cause() -> None:
     def failing(x: Any) -> float:
         raise ZeroDivisionError("by hand")
