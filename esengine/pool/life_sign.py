@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
+from esengine.compiled import compilations
+
 _FIRST_S = 60.0  # until the first sign; each one after it comes after twice the time
 
 
@@ -37,24 +39,29 @@ class LifeSign:
             return
 
         over = Event()
-        with suppress(RuntimeError):  # this machine has no more threads
-            arguments = (self.report, over, count, size)
-            Thread(target=self._watch, args=arguments, name="life sign", daemon=True).start()
-        try:
-            yield
-        finally:
-            over.set()
-            self._is_needed = False
+        with compilations() as is_compiling:
 
-    def _watch(
-        self, report: Callable[[str], None], over: Event, count: Callable[[], int], size: int
-    ) -> None:
+            def state() -> str:
+                if is_compiling():
+                    return "kernels are being compiled (once for this machine)"
+                return (
+                    f"{count()} of the first {size} members are evaluated; if an episode never "
+                    f"ends, --max-episode-steps cuts it"
+                )
+
+            with suppress(RuntimeError):  # this machine has no more threads
+                arguments = (self.report, over, state)
+                Thread(target=self._watch, args=arguments, name="life sign", daemon=True).start()
+            try:
+                yield
+            finally:
+                over.set()
+                self._is_needed = False
+
+    def _watch(self, report: Callable[[str], None], over: Event, state: Callable[[], str]) -> None:
         elapsed_s = 0.0
         pause_s = self._first_s
         while not over.wait(pause_s):
             elapsed_s += pause_s
             pause_s = elapsed_s
-            report(
-                f"{elapsed_s:.0f} s, and {count()} of the first {size} members are evaluated; if "
-                f"an episode never ends, --max-episode-steps cuts it"
-            )
+            report(f"{elapsed_s:.0f} s, and {state()}")

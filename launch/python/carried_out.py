@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
+from esengine.compiled import on_compiling
 from esengine.errors import CallbackRaised, Interrupted, RanksFailed, UserError, WorkerError
 from esengine.launch.mpirun.caller import Caller, CallerOf
 from esengine.launch.mpirun.local_ranks import find_mpirun
@@ -21,7 +22,6 @@ from esengine.launch.runs.result import RunResult, result_of
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import wait_until_free
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.terminal.choose_output import on_compiling
 from esengine.launch.terminal.notebook import display_for
 from esengine.launch.training.isolation import fork_early
 from esengine.launch.training.loop import Callback

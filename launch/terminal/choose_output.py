@@ -1,14 +1,10 @@
-"""How a run is shown: by its launcher, as a panel, or in plain lines, with a notice when kernels
-are compiled.
-"""
+"""How a run is shown: by its launcher, as a panel, or in plain lines."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from numba.core import event
 from rich.console import Console
 
 from esengine.errors import printable
@@ -67,26 +63,3 @@ def showing(
             display.compiling()
 
     return update
-
-
-class _Listener(event.Listener):  # type: ignore[misc]
-    """Calls a function once, when Numba begins to compile what its cache on the disk lacks."""
-
-    def __init__(self, notice: Callable[[], None]) -> None:
-        self._notices = [notice]
-
-    def on_start(self, event: event.Event) -> None:
-        while self._notices:
-            self._notices.pop()()
-
-    def on_end(self, event: event.Event) -> None:
-        pass
-
-
-@contextmanager
-def on_compiling(notice: Callable[[], None]) -> Iterator[None]:
-    """Call ``notice`` as soon as this process compiles a kernel within the ``with`` block. A
-    machine compiles them once, for half a minute or some minutes, and a run waits for it.
-    """
-    with event.install_listener("numba:compile", _Listener(notice)):
-        yield

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
+from esengine.compiled import on_compiling
 from esengine.errors import Interrupted, UserError, WorkerError, put
 from esengine.launch.mpirun.caller import Caller, remote_callbacks
 from esengine.launch.mpirun.local_ranks import (
@@ -34,7 +35,7 @@ from esengine.launch.runs.outcomes import (
 from esengine.launch.runs.run_directory import RunDirectory, default_path
 from esengine.launch.settings.config import RunConfig, flags_from
 from esengine.launch.settings.methods import check_torch
-from esengine.launch.terminal.choose_output import choose_display, on_compiling, showing
+from esengine.launch.terminal.choose_output import choose_display, showing
 from esengine.launch.terminal.panel import Display
 from esengine.launch.training.isolation import fork_early, fork_for_run
 from esengine.launch.training.loop import Callback

@@ -6,6 +6,7 @@ from threading import Event
 
 import numpy as np
 import pytest
+from numba.core.event import trigger_event
 
 from esengine.algorithms import CMAES, CMAESSettings, TruncationES, TruncationESSettings
 from esengine.candidates import MutatedParents
@@ -114,3 +115,19 @@ def test_a_first_evaluation_that_takes_long_is_reported_again_and_again() -> Non
         assert has_reported.wait(60)
 
     assert all("3 of the first 8 members are evaluated" in sentence for sentence in sentences)
+
+
+def test_a_first_evaluation_that_waits_for_kernels_says_so() -> None:
+    sentences: list[str] = []
+    has_reported = Event()
+
+    def report(sentence: str) -> None:
+        sentences.append(sentence)
+        has_reported.set()
+
+    sign = LifeSign(first_s=0.01)
+    sign.report = report
+    with sign.watching(lambda: 0, 8), trigger_event("numba:compile"):
+        assert has_reported.wait(60)
+
+    assert sentences[0].endswith("and kernels are being compiled (once for this machine)")
