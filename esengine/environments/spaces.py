@@ -4,6 +4,8 @@ of outputs.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,28 @@ from gymnasium.spaces.utils import flatdim, flatten
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, counted, listed
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def _is_fixed(space: spaces.Space[Any]) -> bool:
+    """Whether a space can be flattened to a fixed length."""
+    try:
+        flatdim(space)
+    except (NotImplementedError, ValueError):
+        return False
+    return True
+
+
+def _variable_parts(space: spaces.Space[Any]) -> str:
+    """What of a space cannot be flattened, and the way out."""
+    if isinstance(space, spaces.Dict):
+        kept = [name for name, part in space.items() if _is_fixed(part)]
+        left = [f"{type(space[name]).__name__} as {name}" for name in space if name not in kept]
+        if kept:
+            keys = json.dumps({"filter_keys": kept})
+            return f"{listed(left)}; leave it out by --env-wrapper 'FilterObservation={keys}'"
+    return f"{_ADDRESS.sub('', str(space))}; wrap the environment"
 
 
 @dataclass(frozen=True)
@@ -41,13 +65,10 @@ class ObservationSpec:
         """
         if isinstance(space, spaces.Box):
             return cls(int(np.prod(space.shape)), True, space.shape)
-        try:
-            return cls(flatdim(space), False)
-        except (NotImplementedError, ValueError) as error:
-            raise UserError(
-                f"the observation space must flatten to a fixed length, got {space}; wrap the "
-                "environment"
-            ) from error
+        if not _is_fixed(space):
+            got = _variable_parts(space)
+            raise UserError(f"the observation space must flatten to a fixed length, got {got}")
+        return cls(flatdim(space), False)
 
     def flat(
         self, space: spaces.Space[Any], observation: Any, dtype: type[np.floating] = np.float32

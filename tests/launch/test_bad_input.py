@@ -53,7 +53,8 @@ CASES = {
     ),
     "unsupported observation space": (
         (*TRUNCATION, "worlds:TestSequence-v0"),
-        "must flatten to a fixed length",
+        "must flatten to a fixed length, got Sequence as steps; leave it out by --env-wrapper "
+        '\'FilterObservation={"filter_keys": ["place"]}\'',
     ),
     "objective without module": (
         (*CMA, "cost", "--dimension", "3"),

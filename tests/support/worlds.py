@@ -129,7 +129,10 @@ _SPACES: dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]] = {
     "TestMatrix-v0": (Box(0, 255, (2, 3), np.uint8), Box(-1, 1, (2, 2), np.float32)),
     "TestDict-v0": (spaces.Dict({"a": _THREE, "b": spaces.Discrete(4)}), spaces.Discrete(2)),
     "TestTuple-v0": (spaces.Tuple((_THREE, spaces.MultiBinary(2))), spaces.Discrete(2)),
-    "TestSequence-v0": (spaces.Sequence(_THREE), spaces.Discrete(2)),
+    "TestSequence-v0": (
+        spaces.Dict({"place": _THREE, "steps": spaces.Sequence(_THREE)}),
+        spaces.Discrete(2),
+    ),
     "TestText-v0": (_THREE, spaces.Text(5)),
 }
 SPACE_IDS = [name for name in _SPACES if name not in ("TestSequence-v0", "TestText-v0")]
