@@ -61,4 +61,4 @@ if TYPE_CHECKING:
         check_results as check_results,
     )
 
-__getattr__, __dir__, __all__ = late_names(__name__, __file__)
+__getattr__, __dir__, __all__ = late_names(__name__)

@@ -72,5 +72,5 @@ if TYPE_CHECKING:
     )
     from esengine.ranks import World as World
 
-__getattr__, __dir__, __all__ = late_names(__name__, __file__)
+__getattr__, __dir__, __all__ = late_names(__name__)
 __all__.append("__version__")

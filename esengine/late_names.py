@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 
-def late_names(
-    package: str, file: str
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def late_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """The functions ``__getattr__`` and ``__dir__`` of a package, and its ``__all__``.
 
-    The names are those that its file imports under ``if TYPE_CHECKING:``, so that type checkers,
+    The names are those that its source imports under ``if TYPE_CHECKING:``, so that type checkers,
     readers and the interpreter have one list. Python itself skips these imports.
 
     Args:
-        package: name of the package.
-        file: its ``__init__.py``.
+        package: name of the package, which is being imported.
     """
-    with open(file, encoding="utf-8") as source:
-        statements = ast.parse(source.read()).body
+    loader: Any = sys.modules[package].__loader__
+    statements = ast.parse(loader.get_source(package)).body
     homes = {
         alias.asname or alias.name: (each.module, alias.name)
         for block in statements

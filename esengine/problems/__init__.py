@@ -50,5 +50,5 @@ __all__ = [
     "new_records",
 ]
 
-__getattr__, __dir__, _late = late_names(__name__, __file__)
+__getattr__, __dir__, _late = late_names(__name__)
 __all__ += _late
