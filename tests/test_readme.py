@@ -138,6 +138,16 @@ def test_every_command_and_block_works_in_the_order_of_the_page(
         in_folder([sys.executable, name_of(block, f"block{number}.py")], tmp_path)
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_run_ends_with_what_to_do_next() -> None:
+    command = ["make", "--dry-run", "--always-make", "--directory", str(REPOSITORY), "run"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert any("installing some 2 GB" in line for line in lines)
+    (run,) = (line.split("--run-dir ")[1] for line in lines if " train " in line)
+    assert f".venv/bin/esengine render {run} --out swimmer.gif" in "\n".join(lines[-3:])
+    assert "source .venv/bin/activate" in "\n".join(lines[-3:])
+
+
 def test_the_pages_hold_what_is_to_be_run() -> None:
     assert len(commands(README)) >= 13
     assert len(blocks(README, "python")) >= 1

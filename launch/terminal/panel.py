@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,6 +29,14 @@ _COMPILING = "compiling kernels (once for this machine)"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
+def console_here() -> Console:
+    """The console of standard output. In a cell of a notebook, a command has a pseudo-terminal that
+    moves no cursor, so it is no terminal.
+    """
+    in_cell = {"JPY_PARENT_PID", "FORCE_COLOR"} <= os.environ.keys()  # as ipykernel sets them
+    return Console(highlight=False, force_terminal=False if in_cell else None)
+
+
 class Display:
     """Shows the rows of a run as they come.
 
@@ -49,7 +58,7 @@ class Display:
         self.path = path
         self.quiet = config.train.quiet
         self.progress = Progress(config)
-        self.console = console or Console(highlight=False)
+        self.console = console or console_here()
         self._last_print = 0.0
         self._live: Live | None = None
         self._stop = StopRequest() if stop is None else stop

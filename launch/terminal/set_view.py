@@ -18,6 +18,7 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_set import directories_of
 from esengine.launch.runs.run_state import State, state_of
 from esengine.launch.terminal.output import marked
+from esengine.launch.terminal.panel import console_here
 from esengine.ranks import StopRequest
 
 COLUMNS = ("run", "state", "generation", "result")
@@ -36,7 +37,7 @@ class SetView:
 
     def __init__(self, path: Path, quiet: bool, console: Console | None = None) -> None:
         self._directories = directories_of(path)
-        self._console = console or Console(highlight=False)
+        self._console = console or console_here()
         self._shown_at = 0.0
         self._ended: set[Path] = set()
         self._live: Live | None = None

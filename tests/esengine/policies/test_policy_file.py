@@ -49,6 +49,9 @@ def test_a_policy_comes_back_and_acts_the_same(tmp_path: Path) -> None:
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="which does not exist"):
         load_policy(tmp_path / "nothing")
+    (tmp_path / "best.json").touch()
+    with pytest.raises(UserError, match=r"minimised a function; its best point is in best\.json"):
+        load_policy(tmp_path)
 
 
 @settings(max_examples=60)

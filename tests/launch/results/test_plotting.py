@@ -80,6 +80,22 @@ def test_curves_show_the_median_of_the_seeds_over_the_axis_that_is_asked_for(
     assert line.get_ydata()[-1] == pytest.approx(41)  # type: ignore[index]
 
 
+def test_many_lines_are_named_beside_the_curves_in_short_numbers(tmp_path: Path) -> None:
+    for number in range(7):
+        settings = CMAESSettings(sigma=0.1 + number / 7)
+        train = TrainSettings(env_id="CartPole-v1", generations=2)
+        run = RunDirectory.create(tmp_path / str(number), RunConfig("cma-es", train, settings))
+        for generation in (1, 2):
+            run.metrics.add(curve_row(generation, float(number)))
+    (axes,) = draw_curves(find_runs((tmp_path,)), "steps", None, "range").axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.get_bbox_to_anchor().x0 > axes.bbox.x1
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert len(set(labels)) == 7
+    assert max(map(len, labels)) < 25, labels
+
+
 def test_panels_of_environments_show_the_same_thing(array: Path) -> None:
     """A task that was evaluated once has no curve of returns; then no task has one."""
     runs = find_runs((array,))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from esengine.algorithms import CMAESSettings
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.terminal.panel import Display, duration, sparkline
+from esengine.launch.terminal.panel import Display, console_here, duration, sparkline
 from esengine.launch.terminal.progress import Progress
 from esengine.ranks import StopRequest
 from tests.support.rows import row
@@ -52,6 +52,25 @@ def test_a_live_panel_on_a_terminal() -> None:
         "after generation 20, in about 0:00:20",
     ):  # fmt: skip
         assert part in text
+
+
+def test_the_final_evaluation_has_a_label(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"starts": [{"concluding": true}]}')
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    display = Display(config(quiet=True), tmp_path, console)
+    display(row(20))
+    console.print(display)
+    assert isinstance(console.file, io.StringIO)
+    assert "the final policy runs 20 fresh episodes" in console.file.getvalue()
+
+
+def test_a_command_in_a_cell_of_a_notebook_prints_plain_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert console_here().is_terminal
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    assert not console_here().is_terminal
 
 
 def test_nothing_when_quiet() -> None:
