@@ -236,6 +236,10 @@ class RestartedSearch:
             self._best = float(fitness.max())
             self._best_mean = np.array(search.strategy.parameters(), np.float64)
 
+    def forget_best(self) -> None:
+        """Let the next generation be the best so far, since its fitness is of other code."""
+        self._best = -math.inf
+
     def _end(self, place: int) -> str | None:
         """Empty a place if its search is over, and return why it is, or None."""
         search = self._places[place]

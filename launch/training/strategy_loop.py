@@ -136,12 +136,15 @@ class StrategyTraining(Training):
         if has_changed and self._noisy_best is not None:
             self._noisy_best.renew(self._evaluated_again)
             self._count_noisy_best()
+        now = before
         if self.best_point is not None and before is not None:
             now = self.counters["best_fitness"] = self._renewed(self.best_point, before)
             if self._constraints is not None and now is None:
                 self._constraints.forget()
             elif self._constraints is not None and now is not None:
                 self._constraints.best_fitness = now
+        if (has_changed or now != before) and isinstance(self.method, RestartedSearch):
+            self.method.forget_best()
 
     def _renewed(self, point: NDArray[np.float64], before: float) -> float | None:
         """The fitness of an objective's best point now: as it was before but for rounding, or

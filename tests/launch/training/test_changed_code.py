@@ -91,6 +91,7 @@ def test_a_changed_helper_is_named_and_the_best_is_evaluated_again(
     assert f"where it was {first['value']:.6g}" in renewed
     best = json.loads((tmp_path / "run" / "best.json").read_text())
     assert best["value"] == pytest.approx(sum((x - 5.0) ** 2 for x in best["point"]))
+    assert best["parameters"] != first["parameters"]
     forget()
     assert resume(12) == []
 
