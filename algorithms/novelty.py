@@ -50,10 +50,6 @@ class NoveltySettings:
     def check(self) -> None:
         """Raises UserError for settings that belong together and do not come together."""
         at_least(self, 1, "novelty_neighbors")
-        if self.novelty == "none" and (self.behavior is not None or self.behavior_indices):
-            raise UserError(
-                "--behavior and --behavior-indices belong to --novelty, got none; use --novelty nsr"
-            )
         if self.behavior is not None and self.behavior_indices:
             raise UserError(
                 "--behavior-indices is of the observation, got --behavior too; drop one of them"

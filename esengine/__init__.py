@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         ObjectiveProblem as ObjectiveProblem,
     )
     from esengine.ranks import World as World
+    from esengine.repertoires import Repertoire as Repertoire, load_archive as load_archive
 
 __getattr__, __dir__, __all__ = late_names(__name__)
 __all__.append("__version__")

@@ -28,7 +28,8 @@ ORDER = {
             "policies",
             "simulators",
         ),
-        *("problems", "isolation", "pool", "demonstrations", "rewards", "goals", "models"),
+        *("repertoires", "problems", "isolation", "pool", "demonstrations", "rewards", "goals"),
+        "models",
         "planning",
     ),
     "algorithms": (
@@ -38,6 +39,7 @@ ORDER = {
             "adam_state",
             "evolution",
             "novelty",
+            "quality_diversity",
             "constraints",
             "planners",
             "imitation",

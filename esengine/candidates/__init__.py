@@ -4,8 +4,8 @@ Each class is both ends of one message: `publish` returns what travels once to e
 rebuilds the population there, and `rows` computes the parameters of some members from the noise.
 
 Modules: `contract` (the base class), `chunking` (the units of work), and one for each kind of
-population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `restricted`, `given`, `joint`,
-`repeated`, `episodes`, `trials`, `with_point`.
+population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `lines`, `restricted`, `given`,
+`joint`, `repeated`, `episodes`, `trials`, `with_point`.
 """
 
 from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_size
@@ -15,6 +15,7 @@ from esengine.candidates.gaussian import GaussianSamples
 from esengine.candidates.given import GivenPoints
 from esengine.candidates.joint import JointPopulation
 from esengine.candidates.limited import LimitedSamples
+from esengine.candidates.lines import LineVariations
 from esengine.candidates.mutations import Genomes, MutatedParents
 from esengine.candidates.pairs import AntitheticPairs
 from esengine.candidates.repeated import RepeatedPopulation
@@ -36,6 +37,7 @@ __all__ = [
     "GivenPoints",
     "JointPopulation",
     "LimitedSamples",
+    "LineVariations",
     "Message",
     "MutatedParents",
     "PolicyEpisodes",

@@ -13,13 +13,17 @@ from esengine.candidates.contract import Candidates, Message
 from esengine.candidates.gaussian import GaussianSamples
 from esengine.candidates.given import GivenPoints
 from esengine.candidates.limited import LimitedSamples
+from esengine.candidates.lines import LineVariations
 from esengine.candidates.restricted import RestrictedSamples
 from esengine.candidates.scaled import ScaledSamples
 from esengine.noise import Noise
 
 _KINDS: dict[str, type[Candidates]] = {
     kind.__name__: kind
-    for kind in (GaussianSamples, GivenPoints, LimitedSamples, RestrictedSamples, ScaledSamples)
+    for kind in (
+        *(GaussianSamples, GivenPoints, LimitedSamples, LineVariations, RestrictedSamples),
+        ScaledSamples,
+    )
 }
 
 

@@ -14,6 +14,7 @@ from esengine.candidates.gaussian import GaussianSamples
 from esengine.candidates.given import GivenPoints
 from esengine.candidates.joint import JointPopulation
 from esengine.candidates.limited import LimitedSamples
+from esengine.candidates.lines import LineVariations
 from esengine.candidates.mutations import MutatedParents
 from esengine.candidates.pairs import AntitheticPairs
 from esengine.candidates.restricted import RestrictedSamples
@@ -28,6 +29,7 @@ POPULATIONS: dict[str, type[Candidates]] = {
         ScaledSamples,
         GaussianSamples,
         LimitedSamples,
+        LineVariations,
         RestrictedSamples,
         GivenPoints,
         JointPopulation,

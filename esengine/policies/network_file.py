@@ -1,7 +1,7 @@
 """Files of networks: checked arrays, and a checked JSON description in the header.
 
-Policy files, reward files and model files share it. Reading runs no code, and a kernel can rely on
-every part of the type and the size that a file names.
+Policy files, reward files, model files and archive files share it. Reading runs no code, and a
+kernel can rely on every part of the type and the size that a file names.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _WAYS = {
     "collect --expert module:function, and clone the records by behavior-cloning",
     "reward": "learn one by gail, airl or inverse-rl",
     "model": "learn one by pets",
+    "archive": "make one by map-elites, cma-me or cma-mae",
 }
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 _DTYPES = ("float16", "float32", "float64", *_INTEGERS)
@@ -55,7 +56,8 @@ def read_network(
 
     Args:
         path: the file or the directory.
-        kind: ``policy``, ``reward`` or ``model``, the name of the file in the directory.
+        kind: ``policy``, ``reward``, ``model`` or ``archive``, the name of the file in the
+            directory.
         key: of the description in the file's header.
         build: makes the result from the description and the arrays. It raises a ValueError if they
             are invalid.
@@ -68,7 +70,7 @@ def read_network(
     try:
         if path.is_dir():
             path = path / f"{kind}.safetensors"
-        if not path.exists() and (path.parent / "best.json").exists():
+        if kind != "archive" and not path.exists() and (path.parent / "best.json").exists():
             raise UserError(
                 f"{subject} must be of a run with a {kind}, got {path.parent}, which minimised a "
                 f"function; its best point is in best.json"

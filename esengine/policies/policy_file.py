@@ -141,7 +141,17 @@ class Policy:
 
 def save_policy(path: Path, policy: Policy) -> None:
     """Write a policy file, see `write_network`."""
-    described = {
+    arrays = {
+        "parameters": policy.parameters,
+        "observation_mean": policy.observation_mean,
+        "observation_inverse_std": policy.observation_inverse_std,
+    }
+    write_network(path, _KEY, described_policy(policy), arrays)
+
+
+def described_policy(policy: Policy) -> dict[str, Any]:
+    """All of a policy but its arrays, as files hold it."""
+    return {
         "policy": _described(policy.spec),
         "env_id": policy.environment.env_id,
         "env_arguments": policy.environment.arguments,
@@ -149,12 +159,6 @@ def save_policy(path: Path, policy: Policy) -> None:
         "max_episode_steps": policy.max_episode_steps,
         "fresh_env": policy.fresh_env,
     }
-    arrays = {
-        "parameters": policy.parameters,
-        "observation_mean": policy.observation_mean,
-        "observation_inverse_std": policy.observation_inverse_std,
-    }
-    write_network(path, _KEY, described, arrays)
 
 
 def load_policy(path: str | Path) -> Policy:
@@ -163,10 +167,13 @@ def load_policy(path: str | Path) -> Policy:
     Raises:
         UserError: there is no such file, or it is damaged or of another kind.
     """
-    return read_network(path, "policy", _KEY, _policy_from, "a policy")
+    return read_network(path, "policy", _KEY, policy_from, "a policy")
 
 
-def _policy_from(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Policy:
+def policy_from(described: Any, arrays: dict[str, NDArray[Any]]) -> Policy:
+    """The policy of a description and its arrays. Raises ValueError if they are of none."""
+    if not isinstance(described, dict):
+        raise ValueError(f"its policy must be a table, got {described!r:.80}")
     spec = _spec_from(described.get("policy"))
     check_arrays(
         arrays,

@@ -19,7 +19,7 @@ from esengine.problems.contract import Evaluated, failure_of
 from esengine.problems.episodes import episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.objective import ObjectiveProblem
-from esengine.problems.records import MEMBER
+from esengine.problems.records import FAILED, OK, new_records
 from esengine.programs import Program
 from esengine.user_code import FORKS
 
@@ -49,27 +49,34 @@ class GeneralObjective(ObjectiveProblem):
     def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         self._failures: list[Failure] = []
         points = np.array(self.points(rows), np.float64)
-        records = []
-        others = []
+        records = new_records(first, len(rows))
+        others = np.empty((len(rows), len(self.columns.others)))
         size = self.batch or 1
         for start in range(0, len(rows), size):
-            part = points[start : start + size]
-            members = np.arange(first + start, first + start + len(part))
-            counts, values = self._evaluate_together(candidates, members, part)
-            for member, count, of_member in zip(members.tolist(), counts, values, strict=True):
-                own = of_member[:count]
-                fitness = float(self.summary(own[None, :, 0])[0])
-                own_others = own[:, 1:].mean(axis=0)
-                if not np.isfinite(own_others).all():
-                    fitness = math.nan
-                records.append(self._record(member, fitness, count))
-                others.append(own_others)
+            here = slice(start, start + size)
+            members = np.arange(first + start, first + start + len(points[here]))
+            counts, values = self._evaluate_together(candidates, members, points[here])
+            records["episodes"][here] = counts
+            records["fitness"][here], others[here] = self._summarised(counts, values)
+        records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
 
-        found = np.array(records, MEMBER)
-        arrays = {ARRAY: np.array(others)} if self.columns.others else {}
+        arrays = {ARRAY: others} if self.columns.others else {}
         if self._failures:
-            raise MembersFailed(found, arrays, self._failures)
-        return found, arrays
+            raise MembersFailed(records, arrays, self._failures)
+        return records, arrays
+
+    def _summarised(self, counts: list[int], values: Floats) -> tuple[Floats, Floats]:
+        """The fitness of members, (num_members,), NaN for those that failed, and their other
+        columns, (num_members, num_others).
+        """
+        if values.shape[1] == 1:
+            fitness, others = values[:, 0, 0].copy(), values[:, 0, 1:]
+        else:
+            each = [own[:count] for own, count in zip(values, counts, strict=True)]
+            fitness = np.array([float(self.summary(own[None, :, 0])[0]) for own in each])
+            others = np.array([own[:, 1:].mean(axis=0) for own in each])
+        fitness[~np.isfinite(others).all(axis=1)] = math.nan
+        return fitness, others
 
     def _evaluate_together(
         self, candidates: Candidates, members: NDArray[np.int64], points: Floats
@@ -126,11 +133,11 @@ class GeneralObjective(ObjectiveProblem):
                 self._fail(error, candidates, member, seed)
             return numbers
 
-        for member, seed, own in zip(members.tolist(), seeds.tolist(), numbers, strict=True):
+        for i in np.flatnonzero(~np.isfinite(numbers[:, 1:]).all(axis=1)).tolist():
             try:
-                self.columns.check_finite(own[1:])
+                self.columns.check_finite(numbers[i, 1:])
             except NotFiniteError as error:
-                self._fail(error, candidates, member, seed)
+                self._fail(error, candidates, int(members[i]), int(seeds[i]))
         if self.progress is not None and self.batch is None:
             self.progress()
         if self.minimize:

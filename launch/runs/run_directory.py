@@ -47,6 +47,7 @@ _FIRST_FILES = (
     "policy.safetensors",
     "reward.safetensors",
     "model.safetensors",
+    "archive.safetensors",
     "failures.jsonl",
     "metrics.jsonl",
     "lock",
@@ -75,6 +76,7 @@ class RunDirectory:
         self.policy = self.folder / "policy.safetensors"
         self.reward = self.folder / "reward.safetensors"
         self.model = self.folder / "model.safetensors"
+        self.archive = self.folder / "archive.safetensors"
         self.metrics = MetricsFile(self.folder / "metrics.jsonl")
         self.failures = FailureLog(self.folder)
         self.members = MembersFile(self.folder / "members")

@@ -21,6 +21,7 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.models import LearnedModel, save_model
 from esengine.policies import Policy, save_policy
+from esengine.repertoires import Repertoire, save_archive
 from esengine.rewards import LearnedReward, save_reward
 from esengine.storage import Checkpoint, save_checkpoint
 
@@ -35,6 +36,7 @@ class Snapshot:
         best: the content of ``best.json``, numbers and vectors, or None.
         reward: the content of ``reward.safetensors``, or None if no reward is learned.
         model: the content of ``model.safetensors``, or None if no model is learned.
+        archive: the content of ``archive.safetensors``, or None if the method has none.
     """
 
     checkpoint: Checkpoint
@@ -42,6 +44,7 @@ class Snapshot:
     best: dict[str, Any] | None = None
     reward: LearnedReward | None = None
     model: LearnedModel | None = None
+    archive: Repertoire | None = None
 
 
 class Saver:
@@ -167,6 +170,8 @@ class Saver:
                 save_reward(self._directory.reward, snapshot.reward)
             if snapshot.model is not None:
                 save_model(self._directory.model, snapshot.model)
+            if snapshot.archive is not None:
+                save_archive(self._directory.archive, snapshot.archive)
             if "row" not in checkpoint.counters:  # else a later checkpoint of this name holds more
                 self._saved = checkpoint.name
 

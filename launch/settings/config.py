@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.goals.curriculum import GoalSettings
 from esengine.algorithms.novelty import NoveltySettings
+from esengine.algorithms.quality_diversity.settings import ArchiveSettings
 from esengine.algorithms.strategy import (
     AdaptsToNoise,
     AllowsLag,
@@ -128,7 +129,7 @@ class TrainSettings(
                 f"{flag} needs --dimension of at least 1, got None; give its number of parameters"
             )
         rewards = ("reward", "potential", "survival_bonus", "novelty", "goals")
-        others = ("env_arg", "env_wrapper", "rules", "episode_cap")
+        others = ("env_arg", "env_wrapper", "rules", "episode_cap", "behavior", "behavior_indices")
         belong_to(self, "--env-id", flag, *rewards, *others)
         if self.command is None:
             belong_to(self, "--command", flag, *(field.name for field in fields(ProgramSettings)))
@@ -150,7 +151,7 @@ class TrainSettings(
         if self.env_backend != "vectorized":
             return
         others = "--env-backend auto, compiled or gymnasium"
-        owned = ("novelty", "reward", "potential", "goals")
+        owned = ("novelty", "behavior", "behavior_indices", "reward", "potential", "goals")
         belong_to(self, others, "vectorized", *owned, way_out="use auto")
         if self.survival_bonus and self.member_statistic != "mean":
             raise UserError(
@@ -276,6 +277,7 @@ class RunConfig:
         self.search.check()
 
         self._check_surrogate()
+        self._check_behavior()
 
         space = self.space()
         if space is None:
@@ -289,6 +291,15 @@ class RunConfig:
         sigma = getattr(self.search, "first_sigma", getattr(self.search, "sigma", None))
         if sigma is not None:
             self.train.check_sigma(space, sigma)
+
+    def _check_behavior(self) -> None:
+        train = self.train
+        is_given = train.behavior is not None or train.behavior_indices
+        if is_given and train.novelty == "none" and not isinstance(self.search, ArchiveSettings):
+            raise UserError(
+                "--behavior and --behavior-indices belong to --novelty, map-elites, cma-me and "
+                "cma-mae, got none; use --novelty nsr"
+            )
 
     def _check_surrogate(self) -> None:
         if self.train.env_id is not None and getattr(self.search, "surrogate", "none") != "none":

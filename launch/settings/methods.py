@@ -68,6 +68,13 @@ STRATEGY = Family(
     },
     needs_torch=False,
 )
+REPERTOIRE = Family(
+    {
+        **{name: names for name, names in STRATEGY.groups.items() if name != "goal_curriculum"},
+        "novelty_search": ("behavior", "behavior_indices"),
+    },
+    needs_torch=False,
+)
 IMITATION = Family(_LEARNER)
 POLICY_GRADIENT = Family({**_LEARNER, "reward": ALL})
 REWARD_LEARNING = Family(
@@ -92,6 +99,11 @@ _SETTINGS = {
         "lm-ma-es": "evolution.lm_ma_es:LMMAESSettings",
         "vkd-cma-es": "evolution.vkd_cma_es:VkDCMAESSettings",
         "pycma": "evolution.pycma:PyCMASettings",
+    },
+    REPERTOIRE: {
+        "map-elites": "quality_diversity.map_elites:MapElitesSettings",
+        "cma-me": "quality_diversity.cma_me:CMAMESettings",
+        "cma-mae": "quality_diversity.cma_mae:CMAMAESettings",
     },
     IMITATION: {
         "behavior-cloning": "imitation.behavior_cloning:BehaviorCloningSettings",

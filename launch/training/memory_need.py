@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Any
 
 from esengine.algorithms.evolution.cma_coefficients import default_population_size
+from esengine.algorithms.quality_diversity.settings import ArchiveSettings
 from esengine.errors import UserError
 from esengine.memory import free_bytes
 
@@ -30,6 +32,8 @@ def needed_bytes(method: str, search: Any, dimension: int) -> int:
     if method == "lm-ma-es":
         directions = search.directions or default_population_size(dimension)
         vectors += 3.5 * directions
+    if isinstance(search, ArchiveSettings):
+        vectors += math.prod(search.shape)
     return int(_NUMBER * dimension * (vectors + _MATRICES.get(method, 0) * dimension))
 
 
@@ -39,6 +43,8 @@ def check_memory(method: str, search: Any, dimension: int) -> None:
     if needed <= there:
         return
     others = "sep-cma-es or lm-ma-es" if method in _MATRICES else "fewer parameters"
+    if isinstance(search, ArchiveSettings):
+        others = "fewer --cells or parameters"
     raise UserError(
         f"{method} with {dimension:,} parameters needs at least {needed / _GIGABYTE:,.1f} GB of "
         f"memory, got {there / _GIGABYTE:,.1f} GB that are free on {socket.gethostname()}; use "

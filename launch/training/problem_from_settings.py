@@ -143,7 +143,7 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
             )
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
-        behavior = _behavior(train, env, observations)
+        behavior = _behavior(config, env, observations)
         columns = train.columns(has_value=False)
         in_python = train.behavior is not None and not is_mujoco(env)
         steps = (in_python or columns is not None) and train.env_backend == "auto"
@@ -296,9 +296,13 @@ def _fitting_reward(flag: str, path: Path, problem: EnvironmentProblem) -> Learn
     return reward
 
 
-def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> Behavior | None:
-    """What novelty is measured on. Raises UserError for a function that does not give it."""
-    if train.novelty == "none":
+def _behavior(config: RunConfig, env: Any, observations: ObservationSpec) -> Behavior | None:
+    """What novelty, or the measures of an archive, are measured on. Raises UserError for a function
+    that does not give it.
+    """
+    train = config.train
+    is_given = train.behavior is not None or bool(train.behavior_indices)
+    if train.novelty == "none" and not is_given:
         return None
     if train.behavior is None:
         return Behavior.of_observation(observations.dim, train.behavior_indices)

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from esengine.algorithms.quality_diversity.settings import ArchiveSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.errors import CallbackRaised, UserError
 from esengine.launch.mpirun.local_ranks import launched_by_us
@@ -24,6 +25,7 @@ from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import (
     IMITATION,
     POLICY_GRADIENT,
+    REPERTOIRE,
     REWARD_LEARNING,
     STRATEGY,
     check_torch,
@@ -34,6 +36,7 @@ from esengine.launch.training.isolation import isolated_members
 from esengine.launch.training.loop import Callback, RoundTraining, Training
 from esengine.launch.training.memory_need import check_memory
 from esengine.launch.training.problem_from_settings import build_problem, initial_row, is_noisy
+from esengine.launch.training.repertoire_loop import RepertoireTraining, check_repertoire
 from esengine.launch.training.restoring import check_environment
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.launch.training.trial import tried
@@ -102,6 +105,8 @@ class StrategyRun(MethodRun):
 
     @property
     def loop(self) -> type[Training]:
+        if family_of(self.config.method) is REPERTOIRE:
+            return RepertoireTraining
         return StrategyTraining if self.train.goals == "own" else GoalTraining
 
     def completed(self) -> RunConfig:
@@ -112,6 +117,8 @@ class StrategyRun(MethodRun):
         if self.train.ranks_per_member is not None:
             check_team(self.train.ranks_per_member, self.train.workers)
         problem = build_problem(self.config, self.objective)
+        if isinstance(self.search, ArchiveSettings):
+            check_repertoire(self.config, problem)
         check_memory(self.config.method, self.search, problem.dimension)
         noisy = is_noisy(self.train, problem)
         strategy = self.config.strategy(initial_row(self.train, problem), noisy=noisy)
@@ -122,7 +129,7 @@ class StrategyRun(MethodRun):
 def method_run(config: RunConfig, objective: Callable[..., Any] | None = None) -> MethodRun:
     """The run that the settings describe; the module of a learner is imported when it is used."""
     family = family_of(config.method)
-    if family is STRATEGY:
+    if family in (STRATEGY, REPERTOIRE):
         return StrategyRun(config, objective)
     module, _, name = _LEARNERS[family].partition(":")
     kind: type[MethodRun] = getattr(import_module(f"esengine.launch.training.{module}"), name)

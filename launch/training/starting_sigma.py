@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.step_sizes import StepSizeSettings
+from esengine.algorithms.quality_diversity.settings import ArchiveSettings
 from esengine.algorithms.saved_state import SavedState
 from esengine.candidates import AntitheticPairs, Candidates, TrialPairs
 from esengine.errors import Interrupted
@@ -54,6 +55,8 @@ class StartingSigma(SavedState):
         """
         train = config.train
         search: Any = config.search
+        if isinstance(search, ArchiveSettings):
+            return False
         if train.init_policy is not None:
             return True
         is_unset = isinstance(search, StepSizeSettings) and search.sigma is None

@@ -204,7 +204,7 @@ class StrategyTraining(Training):
         if self._constraints is not None:
             fitness = self._constraints.told(evaluations, self._num_restarts())
         with self._watch.part("update"):
-            self.method.tell(candidates, fitness, population)
+            self.tell(candidates, fitness, evaluations, population)
 
         # nothing below can be interrupted: a generation is kept whole or not at all
         self._open.close_oldest()
@@ -236,6 +236,16 @@ class StrategyTraining(Training):
         self.row = generation_row(
             self.method, self.problem, evaluations, self.counters, metrics, self.pool
         )
+
+    def tell(
+        self,
+        candidates: Candidates,
+        fitness: NDArray[np.float64],
+        evaluations: Evaluations,
+        population: Population,
+    ) -> None:
+        """Let the strategy learn from a generation."""
+        self.method.tell(candidates, fitness, population)
 
     def next_population(self) -> Submitted:
         """The next generation's population, as `advance` evaluates it."""

@@ -18,6 +18,7 @@ from tests.support.runs import folder_of, rows, same_run
 from tests.support.searches import BUDGET, METHODS, TASKS
 from tests.support.words import words
 
+MEASURES = "--behavior-indices 0 2 --measure-ranges -2.5 2.5 -0.3 0.3 --cells 8 8"
 FURTHER = {  # not tried on two hosts
     "cma-es at once": words(
         "train cma-es --restarts ipop --concurrent-searches 3 --tolerance-x 1.1"
@@ -32,6 +33,11 @@ FURTHER = {  # not tried on two hosts
     "lm-ma-es": ("train", "lm-ma-es"),
     "openai-es lstm": words("train openai-es --population-size 24 --policy lstm"),
     "openai-es clipup": ("train", "openai-es", "--population-size", "24", "--optimizer", "clipup"),
+    "map-elites": words(f"train map-elites --population-size 24 --reevaluate 3 {MEASURES}"),
+    "cma-me": words(f"train cma-me --population-size 24 --emitters 3 {MEASURES}"),
+    "cma-mae": words(
+        f"train cma-mae --population-size 24 --emitters 3 --emitter sep-cma-es {MEASURES}"
+    ),
     "pycma": ("train", "pycma", "--restarts", "bipop", "--option", "tolfun=40", "CMA_mirrors=true"),
 }
 FURTHER |= {name: ("train", name) for name in STRATEGIES if name not in METHODS | FURTHER}
@@ -56,7 +62,7 @@ CASES = [
     ("truncation-es novel", "CartPole-v1"),
     ("openai-es novel", "InvertedPendulum-v5"),
     ("truncation-es many", "CartPole-v1"),
-    ("truncation-es many", "CartPole-v1 vectorized"),
+    ("map-elites", "InvertedPendulum-v5"),
     ("cma-es many", "CartPole-v1 vectorized"),
 ]
 

@@ -19,10 +19,9 @@ def rows(run: Path) -> list[dict[str, Any]]:
 def same_run(first: Path, second: Path) -> None:
     """Fails unless two runs hold the same rows and the same bytes of parameters and state."""
     assert rows(first) == rows(second)
-    if (first / "policy.safetensors").exists():
-        assert (first / "policy.safetensors").read_bytes() == (
-            second / "policy.safetensors"
-        ).read_bytes()
+    for name in ("policy.safetensors", "archive.safetensors"):
+        if (first / name).exists():
+            assert (first / name).read_bytes() == (second / name).read_bytes()
     names = [
         sorted(path.name for path in (run / "checkpoints").iterdir())[-1] for run in (first, second)
     ]

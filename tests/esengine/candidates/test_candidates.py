@@ -15,6 +15,7 @@ from esengine.candidates import (
     Candidates,
     GaussianSamples,
     Genomes,
+    LineVariations,
     MutatedParents,
     PolicyEpisodes,
     ScaledSamples,
@@ -49,6 +50,23 @@ def scaled(population_size: int = 300, antithetic: bool = True) -> ScaledSamples
     return ScaledSamples(7, 3, population_size, antithetic, mean, deviations)
 
 
+def lines(population_size: int = 300, line_sigma: float = 0.2) -> LineVariations:
+    first, second = np.random.default_rng(1).integers(5, size=(2, population_size))
+    parents = parents_of(np.float64)
+    return LineVariations(7, 3, population_size, 0.01, line_sigma, parents, first, second)
+
+
+def test_a_variation_is_noise_and_a_step_along_the_line_to_the_second_parent() -> None:
+    varied, alone = (lines(300, sigma).rows(NOISE, 0, 300) for sigma in (0.2, 0.0))
+    population = lines()
+    apart = population.parents[population.second] - population.parents[population.first]
+    steps = (varied - alone)[:, 0] / np.where(apart[:, 0], apart[:, 0], np.inf)
+    np.testing.assert_allclose(varied - alone, steps[:, None] * apart, atol=1e-12)
+    assert 0.15 < steps[apart[:, 0] != 0].std() < 0.25
+    noise = alone - population.parents[population.first]
+    assert 0.0095 < noise.std() < 0.0105
+
+
 @given(st.integers(1, 10**4), st.integers(1, 300))
 def test_chunks_cover_the_population_in_order(population_size: int, size: int) -> None:
     bounds = chunks(population_size, size)
@@ -70,8 +88,9 @@ def test_small_populations_are_handed_out_member_by_member() -> None:
         antithetic(),
         scaled(),
         PolicyEpisodes(1, 2, 9, np.arange(4, dtype=np.float32), "final"),
+        lines(),
     ],
-    ids=["gaussian", "pairs", "scaled", "policy"],
+    ids=["gaussian", "pairs", "scaled", "policy", "lines"],
 )
 def test_a_population_survives_its_message(candidates: Candidates) -> None:
     header, arrays = unpack(pack(*candidates.publish(None)))

@@ -1,0 +1,81 @@
+"""Runs of quality diversity: they fill the archive of a problem whose elites are known, and their
+files hold it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import esengine
+from esengine.errors import UserError
+from tests.support.runs import rows
+
+CELLS = 8
+
+
+def plane(points: Any) -> Any:
+    """A cost of two variables that are the measures: the elite of a cell is its point nearest to
+    the middle of the square.
+    """
+    return np.column_stack([np.sum((points - 0.5) ** 2, axis=1), points])
+
+
+def known_score() -> float:
+    """The QD score of the best possible archive, over the least useful fitness -1."""
+    edges = np.linspace(0, 1, CELLS + 1)
+    nearest = np.clip(0.5, edges[:-1], edges[1:])
+    nearest[[0, -1]] = edges[1], edges[-2]
+    costs = (nearest[:, None] - 0.5) ** 2 + (nearest[None] - 0.5) ** 2
+    return float(np.sum(1 - costs))
+
+
+def settings(method: str) -> dict[str, Any]:
+    own: dict[str, Any] = {"sigma": 0.05} if method == "map-elites" else {"emitters": 3}
+    shared = {"returns": ("cost", "m:x", "m:y"), "batch": 60, "minimize": True, "dimension": 2}
+    archive = {"measure_ranges": (0, 1, 0, 1), "cells": (CELLS, CELLS), "least_fitness": -1}
+    return {**shared, **archive, "population_size": 60, "objective": plane, **own}
+
+
+@pytest.mark.parametrize("method", ["map-elites", "cma-me", "cma-mae"])
+def test_an_archive_of_known_elites_is_filled(tmp_path: Path, method: str) -> None:
+    path = tmp_path / "run"
+    esengine.train(method, generations=60, run_dir=path, **settings(method))
+    archive = esengine.load_archive(path)
+    row = rows(path)[-1]
+    assert (row["coverage"], row["elites"]) == (1.0, CELLS**2)
+    assert row["qd_score"] == archive.qd_score
+    assert 0.98 * known_score() < archive.qd_score <= known_score()
+    assert archive.names == ("x", "y")
+    values = -plane(archive.solutions)[:, 0]
+    np.testing.assert_array_equal(archive.fitness, values)
+    np.testing.assert_array_equal(archive.measures, archive.solutions)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"measure_ranges": (0, 1), "cells": (8,)},
+            "measure_ranges must give two numbers for each",
+        ),
+        ({"measures": ("x", "z")}, "the measures must be columns m:name of returns.*got z"),
+        ({"returns": ("cost", "m:x", "m:y", "g:z")}, "returns must name no constraints"),
+    ],
+)
+def test_columns_that_are_no_measures_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    given = settings("map-elites") | changes
+    with pytest.raises(UserError, match=message):
+        esengine.train("map-elites", generations=1, run_dir=tmp_path / "run", **given)
+
+
+def test_observations_are_not_normalised(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"behavior_indices": (0, 2), "measure_ranges": (-1, 1, -1, 1)}
+    given |= {"generations": 1, "population_size": 8, "run_dir": tmp_path / "run"}
+    with pytest.raises(UserError, match="normalize_observations must be off with map-elites"):
+        esengine.train("map-elites", "CartPole-v1", normalize_observations=True, **given)
