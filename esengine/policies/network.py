@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 Memory = Literal["none", "gru", "lstm"]
 Activation = Literal["tanh", "relu", "elu"]
 
+_ZERO = np.uint64(0)
+
 
 class NetworkSpec(ABC):
     """The architecture of a compiled network, whose parameters are one flat vector.
@@ -269,6 +271,7 @@ class Actor:
         self._network = network_of(layers, self.observation_mean, self.observation_inverse_std)
         self._head = head_of(action, self.spec.components)
         self._decoded = np.zeros(len(action.sizes))
+        self._is_plain = not self.spec.sampled and self.spec.memory == "none"
         plain = action.kind == "box" and action.dtype.startswith("float") and len(action.shape) == 1
         self._plain_dtype = np.dtype(action.dtype) if plain else None
 
@@ -297,10 +300,13 @@ class Actor:
         Returns:
             An int for a discrete space, otherwise an array of the action's shape and dtype.
         """
-        drawn = (self.spec.sampled, np.uint64(key), np.uint64(step), self._decoded)
+        # Making numbers for the compiler takes as long as a step of a small network.
+        numbers = (_ZERO, _ZERO) if self._is_plain else (np.uint64(key), np.uint64(step))
+        drawn = (self.spec.sampled, *numbers, self._decoded)
         if self._module is None:
-            table, *others = self.network
-            act(self.parameters, table, observation, *others, self._head, *drawn)
+            scaling = (self.observation_mean, self.observation_inverse_std)
+            table, working = self._network[0], self._network[3:]
+            act(self.parameters, table, observation, *scaling, *working, self._head, *drawn)
             return self.decoded()
 
         if step == 0 or self._module.bound is not self.parameters:
