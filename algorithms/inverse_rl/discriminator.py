@@ -168,7 +168,8 @@ class RewardNetwork(TorchNetwork):
         An absorbing state is zeros and a 1.
         """
         reward = self._reward
-        inputs = reward.spec.inputs(states, steps.choices)
+        spec = reward.spec
+        inputs = spec.inputs(states, spec.beside(steps.choices, steps.next_observations))
         rows = (inputs - reward.input_mean) * reward.input_inverse_std
         bounds = input_bounds(reward.input_mean, reward.input_inverse_std)
         rows = np.clip(rows, -bounds, bounds)

@@ -62,7 +62,12 @@ class GAIL:
         reward, potential = (
             None
             if part is None
-            else LearnedReward.initial(part.spec, seed, alive.observations, alive.choices)
+            else LearnedReward.initial(
+                part.spec,
+                seed,
+                alive.observations,
+                part.spec.beside(alive.choices, alive.next_observations),
+            )
             for part in (self.blank.learned, self.blank.potential)
         )
         assert reward is not None

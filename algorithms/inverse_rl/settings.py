@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from esengine.checks import at_least, not_negative, positive, within
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.rewards import LearnedReward, RewardForm, RewardSource, RewardSpec, Sampling
+from esengine.rewards import LearnedReward, RewardForm, RewardSource, RewardSpec, Sampling, Sees
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class RewardNetworkSettings(RewardLearningSettings):
         """The n of "every n-th step of each demonstration is used"."""
         return 1
 
+    @property
+    def needs_actions(self) -> bool:
+        """Whether the demonstrations must hold actions."""
+        return True
+
 
 @dataclass(frozen=True)
 class DiscriminatorSettings(RewardNetworkSettings):
@@ -124,6 +129,10 @@ class GAILSettings(DiscriminatorSettings):
     softplus(L), which favours long ones; -softplus(-L), which favours short ones. These bound L
     by 10; unbounded is L itself.
     """
+    state_only: bool = False
+    """Learn from pairs of successive observations, which the demonstrations' actions are no part of
+    (GAIfO: Torabi, Warnell, Stone 2018); they may then hold none.
+    """
     samples_per_member: int = 32
     """Number of steps per member that the reward learns from; with ppo it learns from all steps."""
 
@@ -135,8 +144,14 @@ class GAILSettings(DiscriminatorSettings):
     def sampling(self) -> Sampling:
         return Sampling(0, self.samples_per_member)
 
+    @property
+    def needs_actions(self) -> bool:
+        return not self.state_only
+
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
-        spec = RewardSpec(observation_dim, action, self.reward_hidden_sizes, self.reward_form)
+        sizes = self.reward_hidden_sizes
+        sees: Sees = "transitions" if self.state_only else "actions"
+        spec = RewardSpec(observation_dim, action, sizes, self.reward_form, sees)
         return RewardSource(LearnedReward.blank(spec))
 
 
@@ -188,9 +203,10 @@ class AIRLSettings(DiscriminatorSettings):
 
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
         sizes = self.reward_hidden_sizes
-        spec = RewardSpec(observation_dim, action, sizes, "unbounded", self.state_only)
+        sees: Sees = "states" if self.state_only else "actions"
+        spec = RewardSpec(observation_dim, action, sizes, "unbounded", sees)
         sizes = self.potential_hidden_sizes
-        potential = RewardSpec(observation_dim, action, sizes, "unbounded", state_only=True)
+        potential = RewardSpec(observation_dim, action, sizes, "unbounded", "states")
         shaped = LearnedReward.blank(potential) if self.shaping else None
         return RewardSource(
             LearnedReward.blank(spec), 0.0, shaped, self.discount, self.entropy_weight

@@ -7,7 +7,8 @@ observations of size d and actions of size c:
     environment   JSON text with env_id, arguments and, optionally, wrappers
     lengths       (n,) int64 number of steps T of each trajectory
     observations  (sum of T + n, d), the observation after the last step included
-    actions       (sum of T, c), the actions that were taken
+    actions       (sum of T, c), the actions that were taken; without them, gail --state-only
+                  learns from the observations alone
     labels        (sum of T, c), optional: the expert's actions; NaN where there is none
     rewards       (sum of T,)
     terminated    (n,) bool
@@ -47,19 +48,19 @@ MINARI = "minari:"
 _NEEDED = (
     "lengths",
     "observations",
-    "actions",
     "rewards",
     "terminated",
     "truncated",
     "environment",
 )
-_OPTIONAL = ("seeds", "labels")
+_OPTIONAL = ("actions", "seeds", "labels")
 
 
 def load_demonstrations(
     names: Sequence[str | Path],
     trust_modules: bool = False,
     environment: EnvironmentSpec | None = None,
+    needs_actions: bool = True,
 ) -> Demonstrations:
     """Read files of demonstrations of one environment.
 
@@ -68,6 +69,7 @@ def load_demonstrations(
         trust_modules: let an environment whose id names a module be imported.
         environment: where they are from, which is trusted. What it leaves out, such as arguments,
             is that of the files, and None is theirs.
+        needs_actions: refuse files that hold observations alone.
 
     Raises:
         UserError: a file is missing, damaged, empty or a pickle, a trajectory is wrong, or
@@ -99,7 +101,13 @@ def load_demonstrations(
         trajectories += here
     assert environment is not None
 
-    return Demonstrations(environment, action, tuple(trajectories))
+    demonstrations = Demonstrations(environment, action, tuple(trajectories))
+    if needs_actions and not demonstrations.has_actions:
+        raise UserError(
+            f"demonstrations must hold actions, got observations alone in {names[0]}; learn from "
+            f"them by gail --state-only"
+        )
+    return demonstrations
 
 
 def _check(
@@ -137,6 +145,11 @@ def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> Non
     if name.startswith(MINARI):
         from esengine.demonstrations.minari_datasets import write_dataset
 
+        if not demonstrations.has_actions:
+            raise UserError(
+                f"a Minari dataset must hold actions, got demonstrations without any for {name}; "
+                f"write an npz"
+            )
         write_dataset(name.removeprefix(MINARI), demonstrations)
         return
     arrays = stacked(demonstrations.trajectories)

@@ -42,7 +42,8 @@ class Trajectory:
     Attributes:
         observations: (num_steps + 1, obs_dim) float64, flat, the one after the last action
             included.
-        actions: (num_steps, num_choices) float64, what was done, see `ActionSpec.flat`.
+        actions: (num_steps, num_choices) float64, what was done, see `ActionSpec.flat`. No number
+            a step where nobody knows.
         rewards: (num_steps,) float64.
         terminated: whether the task itself ended the episode, so that nothing follows its last
             observation.
@@ -173,6 +174,11 @@ class Demonstrations:
         return int(self.trajectories[0].observations.shape[1])
 
     @property
+    def has_actions(self) -> bool:
+        """Whether it is known what was done."""
+        return self.trajectories[0].actions.shape[1] > 0
+
+    @property
     def num_steps(self) -> int:
         return sum(trajectory.num_steps for trajectory in self.trajectories)
 
@@ -275,6 +281,7 @@ def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what:
         )
 
     dim = trajectories[0].observations.shape[1]
+    width = len(action.sizes) if trajectories[0].actions.shape[1] else 0
     for index, trajectory in enumerate(trajectories):
         where = f"{what}, trajectory {index}"
         if trajectory.observations.shape[1] != dim:
@@ -286,12 +293,11 @@ def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what:
             ("actions", trajectory.actions),
             ("labels", trajectory.targets[trajectory.labelled]),
         ):
-            if values.shape[1] != len(action.sizes):
+            if values.shape[1] != width:
                 raise UserError(
-                    f"{where}: {field} must have {len(action.sizes)} numbers a step, got "
-                    f"{values.shape[1]}"
+                    f"{where}: {field} must have {width} numbers a step, got {values.shape[1]}"
                 )
-            reason = action.misfit(values)
+            reason = action.misfit(values) if width else None
             if reason is not None:
                 raise UserError(f"{where}: {field} {reason}")
     if not any(trajectory.labelled.any() for trajectory in trajectories):
@@ -359,6 +365,7 @@ def unstacked(arrays: Mapping[str, NDArray[Any]], name: str) -> Iterator[Traject
         steps = {
             field: arrays[field][stop - length : stop] for field in _PER_STEP if field in arrays
         }
+        steps.setdefault("actions", np.zeros((length, 0)))
         if "labels" in steps and np.array_equal(steps["labels"], steps["actions"]):
             del steps["labels"]  # they are the expert's own actions
         observations = arrays["observations"][stop - length + index : stop + index + 1]

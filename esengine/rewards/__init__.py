@@ -7,7 +7,7 @@ that come back to the learner), `likeness` (of evaluated policies to demonstrati
 
 from esengine.rewards.episodes import RewardedEpisodes, trace_of, true_return
 from esengine.rewards.file import load_reward, save_reward
-from esengine.rewards.network import LearnedReward, RewardForm, RewardSpec
+from esengine.rewards.network import LearnedReward, RewardForm, RewardSpec, Sees
 from esengine.rewards.sampling import Sampling, Steps
 from esengine.rewards.source import RewardSource
 
@@ -18,6 +18,7 @@ __all__ = [
     "RewardSpec",
     "RewardedEpisodes",
     "Sampling",
+    "Sees",
     "Steps",
     "load_reward",
     "save_reward",

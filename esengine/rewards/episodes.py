@@ -211,7 +211,7 @@ def rewards_of(
 def trace_of(trajectory: Trajectory, action: ActionSpec) -> Trace:
     """A recorded episode in the form that a learned reward takes."""
     choices = trajectory.actions
-    if action.kind != "box":
+    if action.kind != "box" and choices.size:
         choices = action.options(trajectory.actions).astype(np.float64)
     observations = trajectory.observations.astype(np.float32)
     return Trace(

@@ -18,7 +18,7 @@ from esengine.policies.network_file import (
     require,
     write_network,
 )
-from esengine.rewards.network import FORMS, LearnedReward, RewardSpec
+from esengine.rewards.network import FORMS, SIGHTS, LearnedReward, RewardSpec
 
 _KEY = "esengine-reward"
 
@@ -55,10 +55,13 @@ def _reward_from(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
 
 
 def _spec_from(data: Any) -> RewardSpec:
-    names = ("observation_dim", "action", "hidden_sizes", "form", "state_only")
-    observation_dim, action, hidden_sizes, form, state_only = fields_from(data, *names)
+    if isinstance(data, dict) and isinstance(data.get("state_only"), bool):  # of earlier versions
+        data = {**data, "sees": "states" if data["state_only"] else "actions"}
+        del data["state_only"]
+    names = ("observation_dim", "action", "hidden_sizes", "form", "sees")
+    observation_dim, action, hidden_sizes, form, sees = fields_from(data, *names)
     require(is_count(observation_dim), "observation_dim", observation_dim)
     require(isinstance(form, str) and form in FORMS, "form", form)
-    require(isinstance(state_only, bool), "state_only", state_only)
+    require(isinstance(sees, str) and sees in SIGHTS, "sees", sees)
     sizes = hidden_sizes_from(hidden_sizes)
-    return RewardSpec(observation_dim, action_from(action), sizes, form, state_only)
+    return RewardSpec(observation_dim, action_from(action), sizes, form, sees)

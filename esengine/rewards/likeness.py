@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates
 from esengine.environments import ActionSpec
 from esengine.problems import ArraySpec, EnvironmentEpisodes, EpisodeRunner
-from esengine.rewards.network import LearnedReward, RewardSpec
+from esengine.rewards.network import LearnedReward, RewardSpec, Sees
 from esengine.rewards.sampling import Steps
 from esengine.simulators.traces import Episode, Trace, TraceBuffer
 
@@ -31,18 +31,20 @@ class Likeness:
     Args:
         demonstrated: the expert's steps, whose reach scales all steps.
         action: what actions are.
+        sees: what a step is beside its observation, see `network.Sees`.
     """
 
-    def __init__(self, demonstrated: Steps, action: ActionSpec) -> None:
+    def __init__(self, demonstrated: Steps, action: ActionSpec, sees: Sees = "actions") -> None:
         acted = demonstrated.at(np.flatnonzero(~demonstrated.absorbing))
-        spec = RewardSpec(acted.observations.shape[1], action)
-        self._inputs = LearnedReward.initial(spec, 0, acted.observations, acted.choices)
+        spec = RewardSpec(acted.observations.shape[1], action, sees=sees)
+        beside = spec.beside(acted.choices, acted.next_observations)
+        self._inputs = LearnedReward.initial(spec, 0, acted.observations, beside)
 
         # Steps at equal distances in weight stand for all
         sums = np.cumsum(acted.weights)
         places = (np.arange(_REFERENCE_STEPS) + 0.5) / _REFERENCE_STEPS * sums[-1]
         chosen = np.searchsorted(sums, places)
-        scaled = self._scaled(acted.observations[chosen], acted.choices[chosen])
+        scaled = self._scaled(acted.observations[chosen], beside[chosen])
         share = float(sums[-1] / (sums[-1] + demonstrated.absorbing.sum()))
         self._points, self._weights = self._with_end(scaled, share)
         self._spread = self._distance(self._points, self._weights, self._points, self._weights)
@@ -51,7 +53,8 @@ class Likeness:
         """The likeness of an episode."""
         length = len(trace.choices)
         steps = np.unique(np.linspace(0, length - 1, _EPISODE_STEPS).astype(np.int64))
-        acted = self._scaled(trace.observations[steps], trace.choices[steps])
+        beside = self._inputs.spec.beside(trace.choices[steps], trace.observations[steps + 1])
+        acted = self._scaled(trace.observations[steps], beside)
         share = length / (length + trace.terminated)
         points, weights = self._with_end(acted, share)
         between = self._distance(points, weights, self._points, self._weights)

@@ -1,8 +1,8 @@
 """Learned rewards: a small tanh network over observation and action, scored in compiled code.
 
-Its inputs are the observation, the action (a discrete choice one-hot), and a number that is 1 in
-the absorbing state, which follows the end of a task, and 0 elsewhere. Inputs are standardised and
-clipped as a policy's observations are.
+Its inputs are the observation, the action (a discrete choice one-hot) or the next observation or
+neither, and a number that is 1 in the absorbing state, which follows the end of a task, and 0
+elsewhere. Inputs are standardised and clipped as a policy's observations are.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ so pays for ending the episode. These three clip L; the last is L as it is, as i
 """
 
 FORMS: tuple[RewardForm, ...] = get_args(RewardForm)
+Sees = Literal["actions", "states", "transitions"]
+"""What a reward sees of a step beside the observation: the action, nothing, or the next
+observation.
+"""
+SIGHTS: tuple[Sees, ...] = get_args(Sees)
 # the output is clipped to +- this, so that a saturated network cannot drown all other steps
 MOST_LOGIT = 10.0
 _UNBIASED = FORMS.index("unbiased")
@@ -46,22 +51,25 @@ class RewardSpec(NetworkSpec):
         action: what actions are.
         hidden_sizes: units of each tanh layer.
         form: see `RewardForm`.
-        state_only: whether actions are none of the inputs, so that the reward may hold under other
-            dynamics.
+        sees: see `Sees`; a reward of states alone may hold under other dynamics.
     """
 
     observation_dim: int
     action: ActionSpec
     hidden_sizes: tuple[int, ...] = (64, 64)
     form: RewardForm = "unbiased"
-    state_only: bool = False
+    sees: Sees = "actions"
 
     purpose = "initial reward"
 
     @property
     def choice_sizes(self) -> tuple[int, ...]:
-        """Inputs of each choice of the action."""
-        return () if self.state_only else self.action.sizes
+        """Inputs of each number beside the observation: of each choice of the action, or one of
+        each number of the next observation.
+        """
+        if self.sees == "actions":
+            return self.action.sizes
+        return (1,) * self.observation_dim if self.sees == "transitions" else ()
 
     @property
     def num_inputs(self) -> int:
@@ -71,6 +79,17 @@ class RewardSpec(NetworkSpec):
     def layers(self) -> tuple[Layer, ...]:
         return dense_layers((self.num_inputs, *self.hidden_sizes, 1))
 
+    def beside(
+        self, choices: NDArray[np.float64], next_observations: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """What `inputs` and `LearnedReward.steps` take as the choices of steps.
+
+        Args:
+            choices: (num_steps, num_choices) of the actions.
+            next_observations: (num_steps, observation_dim).
+        """
+        return next_observations.astype(np.float64) if self.sees == "transitions" else choices
+
     def inputs(
         self, observations: NDArray[np.floating], choices: NDArray[np.float64]
     ) -> NDArray[np.float32]:
@@ -79,7 +98,7 @@ class RewardSpec(NetworkSpec):
         Args:
             observations: (num_steps, observation_dim).
             choices: (num_steps, num_choices) as the kernel `policies.act` writes them: discrete
-                ones count from 0.
+                ones count from 0. Of a reward that sees transitions, the next observations.
         """
         rows = np.zeros((len(observations), self.num_inputs), np.float32)
         rows[:, : self.observation_dim] = observations

@@ -19,7 +19,7 @@ class Steps(NamedTuple):
     one row, which weighs as many.
 
     Attributes:
-        observations, next_observations: (..., obs_dim) float32, 0 where absorbing.
+        observations, next_observations: (..., obs_dim) float32, 0 in rows of the absorbing state.
         choices: (..., num_choices) float64, discrete ones from 0, 0 where absorbing.
         absorbing, next_absorbing: (...,) bool, whether the task had ended before, or by, the step.
         weights: (...,) float64, the number of steps that the row stands for.
@@ -91,7 +91,7 @@ class Steps(NamedTuple):
         rows = np.zeros((steps.size + 1, 2 * dim + num_choices + 4))
         acted = rows[:-1]
         acted[:, :dim] = trace.observations[steps]
-        acted[:, dim : 2 * dim] = np.where(last[:, None], 0, trace.observations[steps + 1])
+        acted[:, dim : 2 * dim] = trace.observations[steps + 1]
         acted[:, 2 * dim : -4] = trace.choices[steps]
         acted[:, -3] = last
         acted[:, -2] = (length if ended else horizon) / max(1, steps.size)

@@ -54,7 +54,9 @@ class RewardSource:
         rewards = (
             np.zeros(len(trace.choices))
             if self.learned is None
-            else self.learned.steps(states, trace.choices)
+            else self.learned.steps(
+                states, self.learned.spec.beside(trace.choices, trace.observations[1:])
+            )
         )
         if self.environment_weight:
             rewards += self.environment_weight * trace.rewards

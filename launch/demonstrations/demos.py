@@ -44,9 +44,9 @@ class FilesSettings:
         """The demonstrations of the files. Raises UserError."""
         if self.env_id is None:
             belong_to(self, "--env-id", "none", "env_arg", "env_wrapper", way_out="name it, too")
-            return load_demonstrations(files, self.trust_modules)
+            return load_demonstrations(files, self.trust_modules, needs_actions=False)
         environment = environment_of(self.env_id, self.env_arg, self.env_wrapper)
-        return load_demonstrations(files, self.trust_modules, environment)
+        return load_demonstrations(files, self.trust_modules, environment, needs_actions=False)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
         "env_wrappers": demonstrations.environment.wrappers,
         "trajectories": len(trajectories),
         "steps": int(lengths.sum()),
-        "labelled_share": float(labelled.mean()),
+        "labelled_share": float(labelled.mean()) if demonstrations.has_actions else 0.0,
         "terminated": sum(trajectory.terminated for trajectory in trajectories),
         "truncated": sum(trajectory.truncated for trajectory in trajectories),
         "return": _summary(returns),
@@ -176,7 +176,9 @@ def _warnings(demonstrations: Demonstrations, seen: Any, acted: Any) -> Any:
     constant = np.flatnonzero(seen.std(axis=0) == 0).tolist()
     if constant:
         yield f"observations {constant} never vary"
-    if not acted.size:
+    if not demonstrations.has_actions:
+        yield "the actions are not known: gail --state-only learns from the observations"
+    elif not acted.size:
         yield "no step is labelled"
     if action.kind == "box" and acted.size:
         at_bounds = np.mean(

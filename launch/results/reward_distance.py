@@ -87,6 +87,11 @@ def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[
     for path in paths:
         reward = load_reward(path)
         spec = reward.spec
+        if spec.sees == "transitions":
+            raise UserError(
+                f"rewards must be of states and actions to be compared, got {path}, which sees "
+                f"transitions; learn one without --state-only"
+            )
         check_fit(
             str(path),
             given.environment.env_id,

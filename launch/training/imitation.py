@@ -190,7 +190,10 @@ def load_given(config: RunConfig) -> Demonstrations:
         expected = train.environment()
     else:
         belong_to(train, "--env-id", "none", "env_arg", "env_wrapper", way_out="name it, too")
-    demonstrations = load_demonstrations(search.demonstrations, train.trust_modules, expected)
+    needs_actions = getattr(search, "needs_actions", True)
+    demonstrations = load_demonstrations(
+        search.demonstrations, train.trust_modules, expected, needs_actions
+    )
     if search.trajectories is None:
         return demonstrations
     return demonstrations.choose(search.trajectories, train.seed)

@@ -277,7 +277,7 @@ def _source(train: TrainSettings, problem: EnvironmentProblem) -> RewardSource:
         None if path is None else _fitting_reward(flag, path, problem)
         for flag, path in (("--reward", train.reward), ("--potential", train.potential))
     )
-    if potential is not None and not potential.spec.state_only:
+    if potential is not None and potential.spec.sees != "states":
         raise UserError(
             f"--potential must be a reward of the state alone, got {train.potential}; learn one "
             f"by airl"

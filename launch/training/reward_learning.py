@@ -37,7 +37,7 @@ from esengine.launch.training.run import MethodRun
 from esengine.noise import table_log2
 from esengine.pool import Built
 from esengine.problems import EnvironmentProblem
-from esengine.rewards import RewardedEpisodes
+from esengine.rewards import RewardedEpisodes, Sees
 from esengine.rewards.likeness import ComparedEpisodes, Likeness
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ def sampling_problem(config: RunConfig, of_policies: RunConfig) -> EnvironmentPr
     rewarded = RewardedEpisodes(source, horizon, search.sampling)
     given = load_given(config)
     demonstrated = expert_steps(given, horizon, 1, config.train.seed)
-    compared = ComparedEpisodes(Likeness(demonstrated, given.action), horizon)
+    sees: Sees = "actions" if search.needs_actions else "transitions"
+    compared = ComparedEpisodes(Likeness(demonstrated, given.action, sees), horizon)
     problem = replace(plain, parts=(*plain.parts, rewarded, Recorder(), compared))
     if config.train.init_policy is None and config.train.normalize_observations:
         # an expert knows which differences matter

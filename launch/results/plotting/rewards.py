@@ -60,7 +60,8 @@ def over_slice(
     Args:
         reward: the reward.
         axes: coordinates of the observation that vary, horizontally and vertically.
-        choices: (num_choices,) the action, as the kernel `policies.act` writes it.
+        choices: (num_choices,) the action, as the kernel `policies.act` writes it. A reward that
+            sees transitions is shown where the observation stays the same.
 
     Returns:
         the extents left, right, bottom and top, and the reward at each point.
@@ -76,7 +77,8 @@ def over_slice(
     observations = np.repeat(mean[None], across.size, axis=0)
     observations[:, axes[0]] = across.ravel()
     observations[:, axes[1]] = up.ravel()
-    values = reward.steps(observations, np.repeat(choices[None], across.size, axis=0))
+    beside = reward.spec.beside(np.repeat(choices[None], across.size, axis=0), observations)
+    values = reward.steps(observations, beside)
     return (left, right, bottom, top), values.reshape(across.shape)
 
 
@@ -85,7 +87,7 @@ def _actions(reward: LearnedReward) -> list[tuple[str, NDArray[np.float64]]]:
     single number, else the middle of the space.
     """
     action = reward.spec.action
-    if reward.spec.state_only:
+    if reward.spec.sees != "actions":
         return [("", np.zeros(len(action.sizes)))]
     if action.kind == "discrete":
         first = action.starts[0]

@@ -21,7 +21,7 @@ from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.run import prepare
 from esengine.rewards import LearnedReward, Steps
-from esengine.rewards.network import RewardSpec
+from esengine.rewards.network import SIGHTS, RewardSpec, Sees
 from esengine.rewards.sampling import Sampling
 from tests.support.learners import demonstrations
 
@@ -37,34 +37,37 @@ def steps_of(num: int, seed: int = 0) -> Steps:
 
 
 def discriminator(
-    hidden: tuple[int, ...] = (8,), state_only: bool = False, **settings: object
+    hidden: tuple[int, ...] = (8,), sees: Sees = "actions", **settings: object
 ) -> Discriminator:
-    spec, steps = RewardSpec(3, BOX, hidden, state_only=state_only), steps_of(50)
-    reward = LearnedReward.initial(spec, 0, steps.observations, steps.choices)
+    spec, steps = RewardSpec(3, BOX, hidden, sees=sees), steps_of(50)
+    beside = spec.beside(steps.choices, steps.next_observations)
+    reward = LearnedReward.initial(spec, 0, steps.observations, beside)
     parameters = np.random.default_rng(1).standard_normal(spec.num_parameters).astype(np.float32)
     chosen = GAILSettings(("given",), **settings)  # type: ignore[arg-type]
     return Discriminator(chosen, 0, replace(reward, parameters=parameters))
 
 
-@pytest.mark.parametrize("state_only", [False, True])
+@pytest.mark.parametrize("sees", SIGHTS)
 @pytest.mark.parametrize("spectral_norm", [False, True])
 def test_what_is_published_scores_as_the_network_does_and_the_absorbing_state_too(
-    spectral_norm: bool, state_only: bool
+    spectral_norm: bool, sees: Sees
 ) -> None:
     learner, steps = (
-        discriminator(state_only=state_only, spectral_norm=spectral_norm),
+        discriminator(sees=sees, spectral_norm=spectral_norm),
         steps_of(20, 2),
     )
     reward = learner.network.reward()
+    beside = reward.spec.beside(steps.choices, steps.next_observations)
     logits = learner.logits(learner.examples(steps)).detach().numpy()
     np.testing.assert_allclose(
         np.clip(logits[:-2], -10, 10),
-        reward.steps(steps.observations, steps.choices)[:-2],
+        reward.steps(steps.observations, beside)[:-2],
         atol=1e-4,
     )
     np.testing.assert_allclose(logits[-2:], reward.absorbing, atol=1e-4)
-    others = reward.steps(steps.observations, -steps.choices)[:-2]
-    assert (others == reward.steps(steps.observations, steps.choices)[:-2]).all() == state_only
+    others = reward.steps(steps.observations, -beside)[:-2]
+    same = (others == reward.steps(steps.observations, beside)[:-2]).all()
+    assert same == (sees == "states")
     if spectral_norm:
         norms = [
             float(torch.linalg.matrix_norm(weights, 2)) for weights, _ in learner.network.layers()

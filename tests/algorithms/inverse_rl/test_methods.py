@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 import esengine
 from esengine.demonstrations import load_demonstrations
+from esengine.errors import UserError
 from esengine.launch.settings.methods import STRATEGIES
 from esengine.rewards import load_reward
 from tests.support.learners import demonstrations
@@ -28,8 +29,9 @@ def learn(
 ) -> list[dict[str, Any]]:
     """The rows of a short run on CartPole-v1 in ``folder / "run"``."""
     sized = "steps_per_round=100" if generator == "ppo" else "population_size=8"
+    file = folder / "demos.npz"
     given = {
-        "demonstrations": (demonstrations(folder / "demos.npz"),),
+        "demonstrations": (str(file) if file.exists() else demonstrations(file),),
         "generator": generator,
         "generator_arg": (sized,),
     }
@@ -40,6 +42,13 @@ def learn(
     return [
         json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()
     ]
+
+
+def forget_actions(file: Path) -> None:
+    """Leave the observations of demonstrations alone."""
+    with np.load(file) as arrays:
+        kept = {name: array for name, array in arrays.items() if name != "actions"}
+    np.savez(file, **kept)
 
 
 def parameters(folder: Path) -> NDArray[np.float32]:
@@ -112,6 +121,31 @@ def test_regularisers_smooth_rewards_and_keep_them_from_falling(tmp_path: Path) 
         falls[name] = float(np.maximum(-np.diff(rewards) - 1, 0).sum())
     assert rough["smoothness"] < 0.5 * rough["none"]
     assert falls["monotonicity"] < 0.5 * falls["none"]
+
+
+@pytest.mark.parametrize("generator", ["openai-es", "ppo"])
+def test_states_alone_teach_the_same_with_and_without_actions(
+    tmp_path: Path, generator: str
+) -> None:
+    learned = []
+    for folder in (tmp_path / "with", tmp_path / "without"):
+        folder.mkdir()
+        file = Path(demonstrations(folder / "demos.npz"))
+        if folder.name == "without":
+            forget_actions(file)
+        learn(folder, "gail", generator=generator, state_only=True)
+        learned.append(parameters(folder))
+    np.testing.assert_array_equal(learned[0], learned[1])
+    assert load_reward(tmp_path / "with" / "run").spec.sees == "transitions"
+
+
+def test_methods_that_need_actions_refuse_demonstrations_without(tmp_path: Path) -> None:
+    forget_actions(Path(demonstrations(tmp_path / "demos.npz")))
+    for method in ("gail", "airl", "inverse-rl", "behavior-cloning"):
+        with pytest.raises(UserError, match="must hold actions, got observations alone"):
+            esengine.train(
+                method, demonstrations=(str(tmp_path / "demos.npz"),), run_dir=tmp_path / "run"
+            )
 
 
 def test_the_replay_keeps_the_steps_of_as_many_generations_as_asked(tmp_path: Path) -> None:

@@ -260,6 +260,23 @@ def test_mixed_environments_and_missing_files_get_one_sentence(
     assert "must name files that exist" in capsys.readouterr().err
 
 
+def test_observations_alone_are_kept_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = pendulum(3, 4)
+    seen = tuple(replace(one, actions=np.zeros((one.num_steps, 0))) for one in known.trajectories)
+    save_demonstrations(tmp_path / "a.npz", replace(known, trajectories=seen))
+    assert main(["demos", "convert", str(tmp_path / "a.npz"), "--out", "minari:states/a-v0"]) == 2
+    assert "must hold actions" in capsys.readouterr().err
+    assert main(["demos", "inspect", str(tmp_path / "a.npz")]) == 0
+    told = capsys.readouterr().out
+    assert "0% of the steps labelled" in told
+    assert "the actions are not known: gail --state-only learns from the observations" in told
+    mixed = (known.trajectories[0], seen[1])
+    with pytest.raises(UserError, match="trajectory 1: actions must have 1 numbers a step, got 0"):
+        replace(known, trajectories=mixed)
+
+
 def test_inspect_tells_what_is_there_and_convert_chooses(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

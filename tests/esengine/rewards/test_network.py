@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,25 @@ from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
+from esengine.policies.network_file import write_network
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.problems import FAILED, OK, EnvironmentProblem
 from esengine.problems.failures import MembersFailed
 from esengine.rewards.episodes import RewardedEpisodes, true_return
 from esengine.rewards.file import load_reward, save_reward
-from esengine.rewards.network import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
+from esengine.rewards.network import (
+    FORMS,
+    LearnedReward,
+    RewardForm,
+    RewardSpec,
+    Sees,
+    score_reference,
+)
+from esengine.rewards.sampling import Steps
 from esengine.rewards.source import RewardSource, over_horizon
 from esengine.simulators.classic import ClassicSimulator
 from esengine.simulators.families import make_simulator
-from esengine.simulators.traces import TraceBuffer
+from esengine.simulators.traces import Trace, TraceBuffer
 
 SPACES = {
     "box": gymnasium.spaces.Box(-2, 2, (2,)),
@@ -111,6 +121,35 @@ def test_a_reward_comes_back_from_its_file(tmp_path: Path) -> None:
     assert loaded.spec == original.spec
     np.testing.assert_array_equal(
         loaded.steps(observations, choices), original.steps(observations, choices)
+    )
+
+
+@pytest.mark.parametrize(("state_only", "sees"), [(True, "states"), (False, "actions")])
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path, state_only: bool, sees: Sees) -> None:
+    spec = RewardSpec(5, ActionSpec.of(SPACES["box"]), (8,), sees=sees)
+    described = asdict(spec)
+    del described["sees"]
+    arrays = LearnedReward.blank(spec).arrays()
+    header = {"reward": {**described, "state_only": state_only}}
+    write_network(tmp_path / "reward.safetensors", "esengine-reward", header, arrays)
+    assert load_reward(tmp_path).spec == spec
+
+
+def test_a_reward_of_transitions_pays_recorded_episodes_as_it_is_told_their_steps() -> None:
+    observations, choices = steps_in(SPACES["box"])
+    spec = RewardSpec(5, ActionSpec.of(SPACES["box"]), (8,), "unbounded", "transitions")
+    trace = Trace(observations, choices[:-1], np.zeros(39), 0.0, True)
+    rows = Steps.of_rows(Steps.rows(trace, np.arange(39), 100), 5)
+    acted = rows.at(np.flatnonzero(~rows.absorbing))
+    beside = spec.beside(acted.choices, acted.next_observations)
+    np.testing.assert_array_equal(beside, observations[1:])
+    reward = LearnedReward.initial(spec, 0, acted.observations, beside)
+    reward.parameters = np.random.default_rng(2).standard_normal(spec.num_parameters).astype("f4")
+    anybody: Any = None
+    paid = RewardSource(reward).steps(trace, anybody)
+    np.testing.assert_array_equal(paid, reward.steps(acted.observations, beside))
+    np.testing.assert_allclose(
+        paid, score_reference(reward, acted.observations, beside), rtol=1e-4, atol=1e-4
     )
 
 

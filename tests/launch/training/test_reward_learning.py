@@ -64,7 +64,7 @@ def test_rewards_are_added_to_the_environments_own_and_to_a_potentials(tmp_path:
     files = []
     for name, spec in (
         ("r", RewardSpec(4, action, (4,))),
-        ("h", RewardSpec(4, action, (4,), state_only=True)),
+        ("h", RewardSpec(4, action, (4,), sees="states")),
     ):
         blank = LearnedReward.blank(spec)
         files.append(
