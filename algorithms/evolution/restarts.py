@@ -2,10 +2,12 @@
 10.1145/1570256.1570333).
 
 Searches run one after another, or several at the same time. In the second case a generation of the
-run is one generation of each search, evaluated together. Each search then uses the ranks in
-proportion to its population, so that many ranks are busy from the start. Which search runs next
-depends only on the number of evaluations, never on time or ranks. Every restart begins at another
-point, drawn around the first mean, and has its own seed.
+run is one generation of each search. Each search then uses the ranks in proportion to its
+population, so that many ranks are busy from the start. The members of a generation are evaluated as
+one population, or those of each search apart, where a search goes ahead of slower ones. Which
+search runs next depends only on the number of evaluations, counted generation by generation, never
+on time or ranks. Every restart begins at another point, drawn around the first mean, and has its
+own seed.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.running_search import LARGE, SMALL, RunningSearch
 from esengine.algorithms.saved_state import with_prefix, without_prefix
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, JointPopulation
@@ -32,10 +35,6 @@ Search = Callable[[NDArray[np.float64], int, int, float, int], Strategy]
 """Makes a search from its mean (n,), a seed, its population size, sigma, and the run's number of
 generations so far.
 """
-
-# Regimes: doubled populations, and the small populations of bipop
-LARGE = 0
-SMALL = 1
 
 
 @dataclass(frozen=True)
@@ -108,41 +107,6 @@ def arrays_of_a_search(arrays: dict[str, NDArray[Any]], part: str) -> dict[str, 
     return without_prefix(f"search/{places[0]}/", state) if places else state
 
 
-@dataclass
-class _Running:
-    """A search that is running.
-
-    Attributes:
-        number: number of searches that started before it.
-        regime: LARGE or SMALL.
-        budget: number of evaluations that it may use.
-        spent: number of evaluations that it has used.
-        size, sigma, mean, generation: the arguments that it was made with.
-        strategy: the search itself.
-    """
-
-    number: int
-    regime: int
-    budget: float
-    spent: int
-    size: int
-    sigma: float
-    mean: NDArray[np.float64]
-    generation: int
-    strategy: Strategy
-
-    def numbers(self) -> list[float]:
-        return [
-            self.number,
-            self.regime,
-            self.budget,
-            self.spent,
-            self.size,
-            self.sigma,
-            self.generation,
-        ]
-
-
 class RestartedSearch:
     """A strategy of searches that follow each other, in one place or in several.
 
@@ -181,12 +145,12 @@ class RestartedSearch:
         self._best_mean = initial  # of the search with the best fitness, when it was found
         self._reason: str | None = None
 
-        self._places: list[_Running | None] = [None] * settings.concurrent_searches
+        self._places: list[RunningSearch | None] = [None] * settings.concurrent_searches
         self._places[0] = self._start(LARGE, math.inf, population_size, sigma, initial)
         self._fill()
 
     @property
-    def running(self) -> list[_Running]:
+    def running(self) -> list[RunningSearch]:
         """The searches that run now, in the order of their places."""
         return [search for search in self._places if search is not None]
 
@@ -210,11 +174,28 @@ class RestartedSearch:
                 )
             ]
         for search, part in zip(running, parts, strict=True):
-            search.strategy.tell(*part)
-            self._count(search, part[1])
+            search.tell(*part, alone=len(self._places) == 1)
+        self.count()
+
+    @property
+    def concurrent_searches(self) -> int:
+        """The number of searches that may run at the same time."""
+        return len(self._places)
+
+    @property
+    def can_count(self) -> bool:
+        """Whether every search has learned from its next generation."""
+        return all(search.is_ahead for search in self.running)
+
+    def count(self) -> None:
+        """Count the next generation of every search, and start others in the places of those that
+        end with it.
+        """
+        running = self.running
+        for search in running:
+            self._count(search, search.count())
         self.generation += 1
 
-        # New searches take the places of those that ended
         reasons = [
             self._end(place) for place, search in enumerate(self._places) if search is not None
         ]
@@ -228,13 +209,12 @@ class RestartedSearch:
             self._places[0] = running[0]  # ask and metrics still need a search
             self.population_size = running[0].strategy.population_size
 
-    def _count(self, search: _Running, fitness: NDArray[np.float64]) -> None:
-        """Add a generation of a search to its evaluations, and keep its mean if it is the best."""
-        search.spent += fitness.size
+    def _count(self, search: RunningSearch, fitness: NDArray[np.float64]) -> None:
+        """Add a generation of a search to what is used, and keep its mean if it is the best."""
         self._used[search.regime] += fitness.size
         if fitness.max() >= self._best:
             self._best = float(fitness.max())
-            self._best_mean = np.array(search.strategy.parameters(), np.float64)
+            self._best_mean = np.array(search.now.parameters(), np.float64)
 
     def forget_best(self) -> None:
         """Let the next generation be the best so far, since its fitness is of other code."""
@@ -244,7 +224,7 @@ class RestartedSearch:
         """Empty a place if its search is over, and return why it is, or None."""
         search = self._places[place]
         assert search is not None
-        reason = search.strategy.should_stop()
+        reason = search.now.should_stop()
         if reason is None and search.spent >= search.budget:
             reason = "the small search has used its share"
         if reason is not None:
@@ -256,9 +236,9 @@ class RestartedSearch:
         for place, search in enumerate(self._places):
             if search is None:
                 self._places[place] = self._next()
-        self.population_size = sum(search.strategy.population_size for search in self.running)
+        self.population_size = sum(search.now.population_size for search in self.running)
 
-    def _next(self) -> _Running | None:
+    def _next(self) -> RunningSearch | None:
         """Return the next search by the rules of ipop and bipop, or None after the last one."""
         large_used, small_used = self._used
         endless = self._settings.restarts == "endless" and self._settings.max_restarts > 0
@@ -282,7 +262,7 @@ class RestartedSearch:
 
     def _start(
         self, regime: int, budget: float, size: int, sigma: float, mean: NDArray[np.float64]
-    ) -> _Running:
+    ) -> RunningSearch:
         self._begun += 1
         return self._search(self._begun - 1, regime, budget, size, sigma, mean, self.generation)
 
@@ -295,11 +275,11 @@ class RestartedSearch:
         sigma: float,
         mean: NDArray[np.float64],
         generation: int,
-    ) -> _Running:
+    ) -> RunningSearch:
         """Return a search at its start; the first one has the seed of a run without restarts."""
         seed = derive_key(self._seed, "search", number) if number else self._seed
         strategy = self._make(mean, seed, size, sigma, generation)
-        return _Running(number, regime, budget, 0, size, sigma, mean, generation, strategy)
+        return RunningSearch(number, regime, budget, 0, size, sigma, mean, generation, strategy)
 
     def should_stop(self) -> str | None:
         return self._reason
@@ -311,11 +291,15 @@ class RestartedSearch:
     @property
     def oldest(self) -> Strategy:
         """The search that has run longest."""
-        return min(self.running, key=lambda search: search.number).strategy
+        return self._oldest.strategy
+
+    @property
+    def _oldest(self) -> RunningSearch:
+        return min(self.running, key=lambda search: search.number)
 
     def metrics(self) -> dict[str, float]:
         """The metrics of the oldest running search, and the number of restarts."""
-        metrics = self.oldest.metrics() | {"restarts": self._begun - 1}
+        metrics = self._oldest.now.metrics() | {"restarts": self._begun - 1}
         return metrics if len(self._places) == 1 else metrics | {"searches": len(self.running)}
 
     def state(self) -> State:
@@ -323,7 +307,7 @@ class RestartedSearch:
         searches: State = {}
         for place, search in enumerate(self._places):
             if search is not None:
-                searches |= with_prefix(f"search/{place}/", search.strategy.state())
+                searches |= with_prefix(f"search/{place}/", search.now.state())
         empty = [math.nan] * 7
         running = [empty if search is None else search.numbers() for search in self._places]
         means = [self._initial if search is None else search.mean for search in self._places]
@@ -359,9 +343,11 @@ class RestartedSearch:
                 self._reason = None
             else:
                 self._places[0] = ended
-        self.population_size = sum(search.strategy.population_size for search in self.running)
+        self.population_size = sum(search.now.population_size for search in self.running)
 
-    def _restored(self, numbers: list[float], mean: NDArray[np.float64], state: State) -> _Running:
+    def _restored(
+        self, numbers: list[float], mean: NDArray[np.float64], state: State
+    ) -> RunningSearch:
         number, regime, budget, spent, size, sigma, born = numbers
         search = self._search(int(number), int(regime), budget, int(size), sigma, mean, int(born))
         search.spent = int(spent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from esengine.errors import Interrupted
 from esengine.pool.fault_rules import FaultRules
@@ -42,9 +43,16 @@ class Alone:
             Interrupted: a signal asked to stop.
             WorkerError: too many members failed.
         """
-        self.do(work)
+        self.wait([work])
         if work.error is not None:
             raise work.error
+
+    def wait(self, works: Sequence[Work]) -> None:
+        """Do all units of the list that was opened first, unless one of the lists is over already.
+        Raises Interrupted.
+        """
+        if not any(work.is_over for work in works):
+            self.do(min(works, key=lambda work: work.version))
 
     def do(self, work: Work) -> None:
         """Do all units of a list; too many failed members are its `error`. Raises Interrupted."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 
 from esengine.errors import Interrupted, WorkerError
@@ -75,15 +76,18 @@ class Dispatch:
             Interrupted: a signal asked to stop, or no worker is left.
             WorkerError: too many members failed, or an exception came from elsewhere.
         """
-        self._backoff.reset()
-        while not work.is_over:
-            if self._stop.received is not None:
-                raise Interrupted(self._stop.received)
-            self.step()
-
+        self.wait([work])
         self.withdraw(work)
         if work.error is not None:
             raise work.error
+
+    def wait(self, works: Sequence[Work]) -> None:
+        """Do units until one of some lists is over. Raises as `finish` does."""
+        self._backoff.reset()
+        while not any(work.is_over for work in works):
+            if self._stop.received is not None:
+                raise Interrupted(self._stop.received)
+            self.step()
 
     def withdraw(self, work: Work) -> None:
         """Close a list. Results that still arrive have no effect."""

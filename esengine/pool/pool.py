@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +45,8 @@ class Submitted:
         work: its units.
         began: when, by `time.monotonic`.
         publish_s: seconds until all nodes had it.
+        is_part: whether it is a part of a generation, so that who collects it judges the failures
+            of all parts.
     """
 
     candidates: Candidates
@@ -53,6 +55,7 @@ class Submitted:
     work: Work | None = None
     began: float = 0.0
     publish_s: float = 0.0
+    is_part: bool = False
 
 
 class Pool:
@@ -154,9 +157,10 @@ class Pool:
         submitted.publish_s = time.monotonic() - submitted.began
 
         most_failed: float = math.inf  # an evaluation of the policy never ends a run
-        if candidates.episode_purpose == "episode":
+        if candidates.episode_purpose == "episode" and not submitted.is_part:
             most_failed = self._most_failed(candidates.population_size)
-        failures = Failures(most_failed, self._rules, self.on_failures)
+        report = _report_nothing if submitted.is_part else self.on_failures
+        failures = Failures(most_failed, self._rules, report)
         bounds = chunks(candidates.population_size, self.rank_state.unit_size)
         work = Work(self.rank_state, version, Kind.EVALUATE, bounds, submitted.finished, failures)
         submitted.work = work
@@ -164,6 +168,15 @@ class Pool:
         if not is_policy:
             self._open.append(work)
         self._dispatch.submit(work, first=is_policy)
+
+    def first_over(self, submitted: Sequence[Submitted]) -> Submitted:
+        """The first of some populations whose evaluation is over, once that of one of them is.
+        Raises Interrupted as `evaluate` does.
+        """
+        works = [each.work for each in submitted if each.work is not None]
+        with self._unless_ended():
+            self._dispatch.wait(works)
+        return next(each for each in submitted if each.work is not None and each.work.is_over)
 
     def collect(self, submitted: Submitted) -> Evaluations:
         """The results of a population, which `population` is from now on. Raises as `evaluate`
@@ -196,7 +209,7 @@ class Pool:
         self._collected = now
         evaluations = Evaluations(records, arrays, work.busy_s, wall_s, submitted.publish_s, known)
 
-        if candidates.episode_purpose == "episode":
+        if candidates.episode_purpose == "episode" and not submitted.is_part:
             self.num_failed += evaluations.num_failed
             self.check_failed(candidates.generation, [evaluations])
         return evaluations
@@ -341,3 +354,7 @@ class Pool:
         self._ended = True
         yield
         self._ended = False
+
+
+def _report_nothing(failures: list[Failure]) -> None:
+    """Report no failures of a part of a generation."""

@@ -25,13 +25,13 @@ class _Run(Generic[T]):
     """A run and its thread.
 
     Attributes:
-        waits_for: units whose results it needs, or None while it computes.
+        waits_for: lists of units, the first of which that is over it needs; none while it computes.
         error: to be raised where it waits.
         outcome: what it returned or raised.
     """
 
     def __init__(self, work: Callable[[], T], name: str) -> None:
-        self.waits_for: Work | None = None
+        self.waits_for: Sequence[Work] = ()
         self.error: BaseException | None = None
         self.outcome: T | BaseException | None = None
         self.has_ended = False
@@ -50,13 +50,15 @@ class _Run(Generic[T]):
             self._go.set()
         self._pauses.wait()
 
-    def wait_for(self, work: Work) -> None:
-        """Let the main thread continue until the units are done. Called by the run's thread."""
-        self.waits_for = work
+    def wait_for(self, works: Sequence[Work]) -> None:
+        """Let the main thread continue until one of the lists is over. Called by the run's
+        thread.
+        """
+        self.waits_for = works
         self._pauses.set()
         self._go.wait()
         self._go.clear()
-        self.waits_for = None
+        self.waits_for = ()
         error, self.error = self.error, None
         if error is not None:
             raise error
@@ -94,11 +96,15 @@ class Turns:
 
     def finish(self, work: Work) -> None:
         """See `Dispatch.finish`; other runs compute in the meantime."""
-        if not work.is_over:
-            self._runs[current_thread()].wait_for(work)
+        self.wait([work])
         self._dispatch.withdraw(work)
         if work.error is not None:
             raise work.error
+
+    def wait(self, works: Sequence[Work]) -> None:
+        """See `Dispatch.wait`; other runs compute in the meantime."""
+        if not any(work.is_over for work in works):
+            self._runs[current_thread()].wait_for(works)
 
     def carry_out(self, works: Sequence[Callable[[], T]]) -> list[T | BaseException]:
         """Carry some runs out at once; returns what each of them returned or raised, in order."""
@@ -108,7 +114,11 @@ class Turns:
             run.proceed()
 
         while waiting := [run for run in runs if not run.has_ended]:
-            ready = [run for run in waiting if run.waits_for is None or run.waits_for.is_over]
+            ready = [
+                run
+                for run in waiting
+                if not run.waits_for or any(work.is_over for work in run.waits_for)
+            ]
             for run in ready:
                 run.proceed()
             if not ready:
@@ -123,7 +133,7 @@ class Turns:
             if isinstance(self._dispatch, Dispatch):
                 self._dispatch.step()
                 return
-            oldest = min((run.waits_for for run in waiting if run.waits_for), key=_age)
+            oldest = min((work for run in waiting for work in run.waits_for), key=_age)
             self._dispatch.do(oldest)
         except BaseException as error:
             for run in waiting:

@@ -115,6 +115,7 @@ def _go_to(training: StrategyTraining, checkpoint: Checkpoint | None, generation
     """Bring the strategy to where a generation had been told."""
     if checkpoint is not None:
         training.restore(checkpoint)
+        training.forget_results()
     training.begin()
     done = training.method.generation
     if done < generation:

@@ -31,7 +31,7 @@ Groups = dict[str, Arrays]
 
 _PARTS = (
     *("strategy", "problem", "policy", "best", "start", "novelty", "goals"),
-    *("constraints", "reliability", "open"),
+    *("constraints", "reliability", "open", "searches"),
 )
 _COUNTERS = {"env_steps", "evaluations", "eval_env_steps", "elapsed_s", "best_fitness"}
 

@@ -38,6 +38,7 @@ from esengine.launch.training.memory_need import check_memory
 from esengine.launch.training.problem_from_settings import build_problem, initial_row, is_noisy
 from esengine.launch.training.repertoire_loop import RepertoireTraining, check_repertoire
 from esengine.launch.training.restoring import check_environment
+from esengine.launch.training.searches_apart import ConcurrentTraining
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.launch.training.trial import tried
 from esengine.noise import TableNeed, table_log2
@@ -107,7 +108,10 @@ class StrategyRun(MethodRun):
     def loop(self) -> type[Training]:
         if family_of(self.config.method) is REPERTOIRE:
             return RepertoireTraining
-        return StrategyTraining if self.train.goals == "own" else GoalTraining
+        if self.train.goals != "own":
+            return GoalTraining
+        is_concurrent = getattr(self.search, "concurrent_searches", 1) > 1
+        return ConcurrentTraining if is_concurrent else StrategyTraining
 
     def completed(self) -> RunConfig:
         return self.config.with_train(**self.train.with_files_read())

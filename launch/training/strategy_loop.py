@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,14 @@ from esengine.problems import EnvironmentProblem, ObjectiveProblem
 from esengine.problems.columns import ARRAY, columns_of
 from esengine.problems.evaluations import Evaluations
 from esengine.storage import Checkpoint
+
+
+class Rows(Protocol):
+    """The parameters of the members of a generation, see `Population`."""
+
+    def row(self, member: int) -> NDArray[np.floating]: ...
+
+    def rows(self) -> NDArray[np.floating]: ...
 
 
 class StrategyTraining(Training):
@@ -108,6 +116,11 @@ class StrategyTraining(Training):
             if StartingSigma.is_needed(config):
                 self._start = StartingSigma(config, self.problem, self._initial)
 
+    @property
+    def keeps_members(self) -> bool:
+        """Whether files of all members are kept."""
+        return self.train.keep_members and self.directory is not None
+
     def begin(self) -> None:
         """Resume, or begin a new run, for which a step size is found."""
         super().begin()
@@ -130,7 +143,7 @@ class StrategyTraining(Training):
         before = self.counters["best_fitness"]
         super().renew(has_changed)
         if has_changed:
-            self._open.forget_results()
+            self.forget_results()
         if has_changed and self._constraints is not None:
             self._constraints.forget()
         if has_changed and self._noisy_best is not None:
@@ -178,6 +191,11 @@ class StrategyTraining(Training):
         nothing.
         """
 
+    def forget_results(self) -> None:
+        """Evaluate all members again of which no generation was told."""
+        self._finished = {}
+        self._open.forget_results()
+
     def advance(self) -> None:
         self.prepare()
         own = None if self.novelty is None else self._own_episodes(self.novelty)
@@ -217,17 +235,13 @@ class StrategyTraining(Training):
         if isinstance(self.problem, EnvironmentProblem):
             self.problem.adapt(asked, evaluations.records)
         self.pool.merge(evaluations)
-        self._watch.add("publish", evaluations.publish_s)
-        self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)
-
-        records = evaluations.records
-        self.count(int(records["steps"].sum()), int(records["episodes"].sum()))
+        self.count_members(evaluations)
         if isinstance(asked, RepeatedPopulation):
             evaluations = members_alone(evaluations, size)
-        self._keep_best(evaluations, asked, population)
+        self.keep_best(evaluations, asked, population)
         if isinstance(asked, WithPoint):
             evaluations = members_alone(evaluations, size)
-        self._keep_members(evaluations, population)
+        self.keep_members(evaluations, population)
         metrics = self.method.metrics()
         for part in (self.novelty, self._constraints):
             metrics |= {} if part is None else part.metrics()
@@ -246,6 +260,13 @@ class StrategyTraining(Training):
     ) -> None:
         """Let the strategy learn from a generation."""
         self.method.tell(candidates, fitness, population)
+
+    def count_members(self, evaluations: Evaluations) -> None:
+        """Add a generation to what the run has used."""
+        self._watch.add("publish", evaluations.publish_s)
+        self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)
+        records = evaluations.records
+        self.count(int(records["steps"].sum()), int(records["episodes"].sum()))
 
     def next_population(self) -> Submitted:
         """The next generation's population, as `advance` evaluates it."""
@@ -414,8 +435,8 @@ class StrategyTraining(Training):
         count = self.train.eval_episodes if novelty.kind == "nsra" else 1
         return self.pool.evaluate(PolicyEpisodes(self.train.seed, number, count, row, "archive"))
 
-    def _keep_best(
-        self, evaluations: Evaluations, asked: Candidates, population: Population
+    def keep_best(
+        self, evaluations: Evaluations, asked: Candidates | None, population: Rows
     ) -> None:
         """Keep the best member of a generation if it is the best so far; of points with
         constraints the feasible ones are better.
@@ -429,8 +450,10 @@ class StrategyTraining(Training):
         if member is None:
             return
 
-        is_point = isinstance(asked, WithPoint) and member == asked.population_size - 1
-        row = np.array(asked.point) if is_point else population.row(member)  # type: ignore[attr-defined]
+        if isinstance(asked, WithPoint) and member == asked.population_size - 1:
+            row = np.array(asked.point)
+        else:
+            row = population.row(member)
         numbers = evaluations.arrays.get(ARRAY)
         columns = None if numbers is None else np.array(numbers[member])
         violation = 0.0 if self._constraints is None else self._constraints.best_violation
@@ -447,9 +470,9 @@ class StrategyTraining(Training):
             self.best_point = self._point(row)
             self.best_columns = columns
 
-    def _keep_members(self, evaluations: Evaluations, population: Population) -> None:
+    def keep_members(self, evaluations: Evaluations, population: Rows) -> None:
         """Keep all members of a generation for the files of ``--keep-members``."""
-        if not self.train.keep_members or self.directory is None:
+        if not self.keeps_members or self.directory is None:
             return
         records = evaluations.records
         sign = -1.0 if self.train.minimize else 1.0
