@@ -28,7 +28,7 @@ from esengine.launch.results.paired import difference, table_of
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.config import flags_of
 from esengine.launch.settings.flags import parse_with_argument
-from esengine.policies import load_policy
+from esengine.policies import Policy, load_policy
 from esengine.pool import Built, FaultRules, Pool, on_all_ranks
 from esengine.problems import FAILED, EnvironmentProblem
 from esengine.problems.failures import failure_words
@@ -250,14 +250,25 @@ def evaluation_episodes(
 
 
 def policy_problem(
-    path: Path, seed: int, trusted: bool, rules: tuple[str, ...] = ()
+    path: Path,
+    seed: int,
+    trusted: bool,
+    rules: tuple[str, ...] = (),
+    policy: Policy | None = None,
 ) -> tuple[EnvironmentProblem, NDArray[np.float32]]:
     """The problem that a policy file was trained on, with its scaling, and its parameters.
+
+    Args:
+        path: of the policy.
+        seed: of the episodes.
+        trusted: import modules that it names.
+        rules: see ``--rules``.
+        policy: that of the path, or one of several there; None reads it.
 
     Raises:
         UserError: the policy does not fit its environment, or names a module that is not trusted.
     """
-    policy = load_policy(path)
+    policy = load_policy(path) if policy is None else policy
     check_trusted(path, *policy.modules, trusted=trusted)
     spaces = policy.environment.spaces()
     found = (policy.spec.observation_dim, policy.spec.action)

@@ -18,9 +18,10 @@ from PIL import Image
 from esengine.checks import at_least, writable_file
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed, pip_install, put
+from esengine.launch.results.elites import policy_at
 from esengine.launch.results.evaluation import evaluation_episodes, policy_problem
 from esengine.launch.settings.flags import parse_with_argument
-from esengine.policies import Actor, load_policy
+from esengine.policies import Actor
 from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest
 from esengine.simulators import Episode
@@ -52,6 +53,8 @@ class RenderSettings:
     """Longest film of one episode, in seconds; 0 films whole episodes."""
     width: int = 400
     """Width in pixels; the height follows."""
+    cell: str | None = None
+    """The elite to film, by its cell in the archive of the run, such as 3,7; or best."""
     trust_modules: bool = False
     """Import the module to which the policy's file refers, which runs its code."""
 
@@ -84,7 +87,7 @@ def render_command(argv: list[str], stop: StopRequest) -> int:
     """Write the film; returns the exit status. Raises UserError for a policy that cannot be
     filmed.
     """
-    about = "A run directory or a policy file."
+    about = "A run directory, a policy file or, with --cell, an archive file."
     policy, settings = parse_with_argument(RenderSettings, argv, "esengine render", "policy", about)
     film = render(policy, settings)
     for number, (episode, was_cut) in enumerate(zip(film.episodes, film.cut, strict=True)):
@@ -106,8 +109,9 @@ def render(path: Path, settings: RenderSettings) -> Film:
     settings.check()
     if settings.out.suffix.lower() == ".mp4":
         _ffmpeg()
-    find_off_screen(load_policy(path).environment)
-    problem, parameters = policy_problem(path, settings.seed, settings.trust_modules)
+    policy = policy_at(path, settings.cell)
+    find_off_screen(policy.environment)
+    problem, parameters = policy_problem(path, settings.seed, settings.trust_modules, policy=policy)
     mean, inverse_std = problem.scaling()
     film = film_episodes(problem, Actor(problem.policy, parameters, mean, inverse_std), settings)
     with replacing(settings.out) as aside:

@@ -117,6 +117,7 @@ class Display:
         parts = [f"generation {row['generation']}", *self._returns()]
         if "sigma" in row:
             parts.append(f"sigma {_short(row['sigma'])}")
+        parts += _archive(row)
         parts += self._rates()
         if row.get("failed_members"):
             parts.append(f"[red]failed {row['failed_members']}[/red]")
@@ -168,6 +169,8 @@ class Display:
         body.add_row("", Text(sparkline(self.progress.history), style="cyan"))
         body.add_row("speed", "   ".join([*self._rates(), amount]))
         body.add_row("search", "   ".join(self._search(row)))
+        if _archive(row):
+            body.add_row("archive", "   ".join(_archive(row)))
         failed = f"[red]{row.get('failed_members', 0)} of this generation[/red]"
         in_all = self.progress.failed_members
         body.add_row("failed", f"{failed}, {in_all} in all" if in_all else "none")
@@ -247,6 +250,16 @@ class Display:
         return (
             text if seconds is None or left <= 0 else f"{text}, in about {duration(left * seconds)}"
         )
+
+
+def _archive(row: Row) -> list[str]:
+    """The figures of an archive, if the method has one."""
+    if row.get("qd_score") is None or row.get("coverage") is None:
+        return []
+    figures = [f"coverage {row['coverage']:.1%}", f"QD score {row['qd_score']:.6g}"]
+    if row.get("corrected_qd_score") is not None:
+        figures.append(f"corrected {row['corrected_qd_score']:.6g}")
+    return figures
 
 
 def duration(seconds: float) -> str:

@@ -110,7 +110,7 @@ class StrategyTraining(Training):
             )
 
         if isinstance(self.problem, EnvironmentProblem):
-            if self.problem.behavior is not None:
+            if self.problem.behavior is not None and self.train.novelty != "none":
                 size = self.problem.behavior.size
                 self.novelty = Novelty(self.train.novelty, self.train.novelty_neighbors, size)
             if StartingSigma.is_needed(config):

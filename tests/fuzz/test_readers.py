@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import load, save_file
 
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner
 from esengine.launch.settings.parse_train import read_config
 from esengine.policies import load_policy
+from esengine.repertoires import Repertoire, load_archive, save_archive
 from esengine.storage import checkpoints, load_newest, save_checkpoint
 from tests.support.training import METHODS, interrupted_at, training
 
@@ -154,6 +155,40 @@ def test_policies(data: st.DataObject) -> None:
     if policy is not None:
         assert np.isfinite(policy.parameters).all()
         policy.act(np.zeros(policy.spec.observation_dim, np.float32))
+
+
+@cache
+def archive() -> Path:
+    """An archive of two policies."""
+    policy = load_policy(run())
+    rows = np.stack([policy.parameters, policy.parameters])
+    measures = np.array([[0.1, 0.2], [0.9, 0.9]])
+    path = run().parent / "archive"
+    numbers = (np.array([1, 11]), np.array([2.0, 5.0]), measures, np.array([1, 3]), rows)
+    ranges = ((0.0, 1.0), (-1.0, 1.0))
+    found = Repertoire("grid", ("a", "b"), ranges, (4, 3), -1.0, *numbers, policy=policy)
+    save_archive(path, found)
+    return path
+
+
+@fuzzed
+@given(st.data())
+def test_archives(data: st.DataObject) -> None:
+    image = archive().read_bytes()
+    path = run().parent / "damaged archive"
+    if data.draw(st.booleans()):
+        path.write_bytes(damaged(data, image))
+    else:
+        size = int.from_bytes(image[:8], "little")
+        described = json.loads(json.loads(image[8 : 8 + size])["__metadata__"]["esengine-archive"])
+        text = json.dumps(changed_somewhere(data, described))
+        save_file(load(image), path, {"esengine-archive": text})
+    found = read(lambda: load_archive(path))
+    if found is not None:
+        assert 0 < found.coverage <= 1
+        assert np.isfinite(found.qd_score)
+        assert found.elite_of(found.coordinates(0)) == 0
+        assert np.isfinite(found.policy_of(found.best()).parameters).all()
 
 
 @fuzzed

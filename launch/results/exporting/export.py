@@ -14,16 +14,22 @@ from safetensors.numpy import save
 
 from esengine.checks import writable_file
 from esengine.errors import UserError, put
+from esengine.launch.results.elites import policy_at
 from esengine.launch.results.exporting import predictor
 from esengine.launch.results.exporting.network import Network, network_of
 from esengine.launch.results.exporting.onnx_graph import onnx_bytes
 from esengine.launch.settings.flags import parse_with_argument
-from esengine.policies import load_policy
+from esengine.policies import save_policy
 from esengine.policies.network import check_compiled
 from esengine.ranks import StopRequest
 from esengine.storage.files import replace_lasting
 
-_ENDINGS = {"torch": ".safetensors", "onnx": ".onnx", "stable-baselines3": ".py"}
+_ENDINGS = {
+    "torch": ".safetensors",
+    "onnx": ".onnx",
+    "stable-baselines3": ".py",
+    "policy": ".safetensors",
+}
 _LINE = 120  # characters of packed arrays
 
 
@@ -33,12 +39,14 @@ class ExportSettings:
     file.
     """
 
-    format: Literal["torch", "onnx", "stable-baselines3"]
-    """Tensors of a torch module, an ONNX graph, or a Python file whose object predicts as
-    Stable-Baselines3's models do.
+    format: Literal["torch", "onnx", "stable-baselines3", "policy"]
+    """Tensors of a torch module, an ONNX graph, a Python file whose object predicts as
+    Stable-Baselines3's models do, or a policy file of esengine, for an elite of an archive.
     """
     out: Path
     """The file to write: .safetensors, .onnx or .py."""
+    cell: str | None = None
+    """The elite to write, by its cell in the archive of the run, such as 3,7; or best."""
 
     def check(self) -> None:
         """Raises UserError for a file that does not fit the format, or whose folder is missing."""
@@ -49,7 +57,7 @@ def export_command(argv: list[str], stop: StopRequest) -> int:
     """Write the file; returns the exit status. Raises UserError for an invalid policy or file
     name.
     """
-    about = "A run directory or a policy file."
+    about = "A run directory, a policy file or, with --cell, an archive file."
     policy, settings = parse_with_argument(ExportSettings, argv, "esengine export", "policy", about)
     put(export(policy, settings))
     return 0
@@ -62,7 +70,10 @@ def export(path: Path, settings: ExportSettings) -> str:
         UserError: there is no such policy, or a package that the format needs is missing.
     """
     settings.check()
-    policy = load_policy(path)
+    policy = policy_at(path, settings.cell)
+    if settings.format == "policy":
+        save_policy(settings.out, policy)
+        return f"{settings.out}: a policy of {policy.environment.env_id}"
     check_compiled(policy.spec, "export")
     if policy.spec.convolutions:
         raise UserError(

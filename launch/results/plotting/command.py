@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from esengine.checks import writable_file
 from esengine.errors import UserError, put
+from esengine.launch.results.plotting.archives import draw_archives
 from esengine.launch.results.plotting.benchmarks import (
     draw_profile,
     draw_scaling,
@@ -26,7 +27,9 @@ from esengine.launch.results.plotting.search import draw_fitness, draw_spectrum,
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks import StopRequest
 
-Kind = Literal["auto", "curves", "steps", "spectrum", "fitness", "scaling", "profile", "reward"]
+Kind = Literal[
+    "auto", "curves", "steps", "spectrum", "fitness", "archive", "scaling", "profile", "reward"
+]
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class PlotSettings:
     out: Path
     """The picture to write: .png, .svg or .pdf."""
     kind: Kind = "auto"
-    """Learning curves, step sizes, the spectrum of the search's axes, clouds of fitness, scaling,
-    where the time goes, or a learned reward over two coordinates of the observation.
+    """Learning curves, step sizes, the spectrum of the search's axes, clouds of fitness, the elites
+    of an archive, scaling, where the time goes, or a learned reward over two coordinates of the
+    observation.
     """
     x: Literal["steps", "evaluations", "hours"] = "steps"
     """The horizontal axis; an objective has no steps, and counts evaluations."""
@@ -125,6 +129,8 @@ def draw_runs(runs: list[PlottedRun], settings: PlotSettings) -> Figure:
             return draw_spectrum(runs)
         case "fitness":
             return draw_fitness(runs, x)
+        case "archive":
+            return draw_archives(runs)
         case "profile":
             return draw_profile({run.path.name: profile_of_run(run) for run in runs})
         case "scaling":

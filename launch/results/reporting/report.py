@@ -35,6 +35,7 @@ from esengine.storage.files import replace_lasting
 
 _PICTURES = {
     "curves": "Learning curve",
+    "archive": "Archive: the elite of every cell",
     "fitness": "Fitness of the population",
     "steps": "Step size and shape of the search",
     "spectrum": "Axes of the search distribution at the kept checkpoints",
@@ -114,6 +115,9 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
     if (row := run.columns.last) is not None:
         members = f" of {row['population_size']:,} members" if "population_size" in row else ""
         figures.append((f"{row['generation']:,}", f"generations{members}"))
+        if row.get("qd_score") is not None:
+            figures.append((f"{row['coverage']:.1%}", f"coverage, {row['elites']:,} elites"))
+            figures.append((f"{row['qd_score']:.6g}", "QD score"))
         if row.get("env_steps"):
             figures.append((f"{row['env_steps']:,}", "environment steps"))
         figures.append((f"{row['evaluations']:,}", "evaluations"))
