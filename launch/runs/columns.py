@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from array import array
 from collections.abc import Callable, Iterator
@@ -66,8 +65,9 @@ class Columns:
         return self._columns[name]
 
     def vectors(self, name: str) -> NDArray[np.float64]:
-        """(num_rows, length) values of a list of numbers, NaN where a row has none."""
-        name += "[]"
+        """(num_rows, length) values of a list of numbers, which is named ``NAME[LENGTH]``; NaN
+        where a row has none of this length.
+        """
         self.read(name)
         return self._columns[name]
 
@@ -76,15 +76,16 @@ class Columns:
         return (row.machine for row in self._rows(MACHINES))
 
     def read(self, *names: str) -> None:
-        """Read columns in one pass; lists are named with ``[]`` at the end."""
+        """Read columns in one pass; lists are named as in `vectors`."""
         missing = [name for name in dict.fromkeys(names) if name not in self._columns]
         if not missing:
             return
-        flat = [name for name in missing if not name.startswith(_MACHINE) and name[-2:] != "[]"]
+        lists = [name for name in missing if name.endswith("]")]
+        flat = [name for name in missing if not name.startswith(_MACHINE) and name not in lists]
         extra: list[tuple[str, Any, None]] = [
             (name, Any, None) for name in flat if name not in AnyRow.__struct_fields__
         ]
-        extra += [(name[:-2], list[float | None] | None, None) for name in missing if "[]" in name]
+        extra += [(name.partition("[")[0], list[float | None] | None, None) for name in lists]
         decoder = msgspec.json.Decoder(msgspec.defstruct("Row", extra, bases=(AnyRow,)))
 
         columns = {name: _Column(name) for name in missing}
@@ -147,19 +148,16 @@ class _Column:
     """One column, which grows by blocks of rows."""
 
     def __init__(self, name: str) -> None:
-        self._is_list = name.endswith("[]")
-        self._name = name.removesuffix("[]")
+        self._name, _, length = name.removesuffix("]").partition("[")
+        self._length = int(length or 0)  # of a list
         self._values = array("d")
-        self._num_rows = 0
-        self._length = 0  # of a list: that of the first one
 
     def add(self, rows: list[Any]) -> None:
-        self._values.frombytes((self._lists if self._is_list else self._numbers)(rows).tobytes())
-        self._num_rows += len(rows)
+        self._values.frombytes((self._lists if self._length else self._numbers)(rows).tobytes())
 
     def values(self) -> NDArray[np.float64]:
         values = np.frombuffer(self._values, np.float64)
-        return values.reshape(self._num_rows, self._length) if self._is_list else values
+        return values.reshape(-1, self._length) if self._length else values
 
     def _numbers(self, rows: list[Any]) -> NDArray[np.float64]:
         if self._name.startswith(_MACHINE):
@@ -173,11 +171,9 @@ class _Column:
 
     def _lists(self, rows: list[Any]) -> NDArray[np.float64]:
         lists = [getattr(row, self._name) or [] for row in rows]
-        if not self._length:
-            self._length = next((len(each) for each in lists if each), 0)
-            self._values.extend([math.nan] * (self._num_rows * self._length))
-        length = self._length
-        return np.array([(each + [None] * length)[:length] for each in lists], np.float64)
+        none = [None] * self._length
+        same = [each if len(each) == self._length else none for each in lists]
+        return np.array(same, np.float64)
 
 
 def _is_number(value: Any) -> bool:

@@ -28,6 +28,7 @@ from esengine.launch.settings.groups import (
 X_AXES = {"steps": "environment steps", "evaluations": "evaluations", "hours": "hours"}
 _POSITIONS = {"steps": "env_steps", "evaluations": "evaluations", "hours": "machine.elapsed_s"}
 
+_CLOUD = "fitness_quantiles[7]"
 _USUAL = (
     *("generation", "env_steps", "evaluations", "machine.elapsed_s", "failed_members"),
     *("fitness_max", "fitness_mean", "fitness_std", "episode_return_eval", "sigma", "axis_ratio"),
@@ -89,9 +90,9 @@ class PlottedRun:
         return drawable(self.columns.numbers(name))
 
     def clouds(self) -> NDArray[np.float64]:
-        """(num_rows, num_quantiles) quantiles of the population's fitness."""
-        self.columns.read("fitness_quantiles[]", *_USUAL)
-        return drawable(self.columns.vectors("fitness_quantiles"))
+        """(num_rows, 7) quantiles of the population's fitness."""
+        self.columns.read(_CLOUD, *_USUAL)
+        return drawable(self.columns.vectors(_CLOUD))
 
 
 @dataclass(frozen=True)

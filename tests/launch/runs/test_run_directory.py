@@ -227,7 +227,8 @@ def test_whole_rows_stay_beside_a_damaged_one(tmp_path: Path) -> None:
     assert columns.numbers("fitness_mean")[1200] == np.inf
     assert np.isnan(columns.numbers("note")).all()
     assert np.isnan(columns.numbers("nothing")).all()
-    np.testing.assert_equal(columns.vectors("best_list"), [[1.0, np.nan]] * len(expected))
+    np.testing.assert_equal(columns.vectors("best_list[2]"), [[1.0, np.nan]] * len(expected))
+    assert np.isnan(columns.vectors("best_list[3]")).all()
 
     with pytest.warns(UserWarning, match="has lost rows: 1998 of 2000 are left"):
         metrics.cut(2000)
