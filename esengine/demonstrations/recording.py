@@ -8,6 +8,7 @@ the number of ranks nor their speed changes a bit.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -256,6 +257,37 @@ class Recorder(Evaluator):
         self.acting = Acting.from_arrays(arrays)
 
 
+class _Rows:
+    """The rows of an array that grows. What is there is moved and not copied, so that an episode
+    takes its size once.
+
+    Args:
+        num_columns: of a row.
+
+    Attributes:
+        last: the last row, (num_columns,) float64.
+    """
+
+    def __init__(self, num_columns: int) -> None:
+        self._num_columns = num_columns
+        self._numbers: array[float] = array("d")
+        self.last = np.zeros(num_columns)
+
+    def add(self, row: NDArray[Any]) -> None:
+        self.last = np.asarray(row, np.float64)
+        self._numbers.frombytes(self.last.tobytes())
+
+    def array(self) -> NDArray[np.float64]:
+        """(num_rows, num_columns) all rows. None can be added any more."""
+        return _read_only(self._numbers).reshape(-1, self._num_columns)
+
+
+def _read_only(numbers: array[float]) -> NDArray[np.float64]:
+    found = np.frombuffer(numbers)
+    found.setflags(write=False)
+    return found
+
+
 def record_episode(
     env: gymnasium.Env[Any, Any],
     observations: ObservationSpec,
@@ -285,11 +317,11 @@ def record_episode(
     space = env.observation_space
     disturb = ActionNoise(action, acting.noise, acting.confusion, seed)
     turns = np.uint64(derive_key(seed, "mixing"))
-    seen: list[NDArray[np.float64]] = []
-    acted: list[NDArray[np.float64]] = []
-    labels: list[NDArray[np.float64]] = []
-    rewards: list[float] = []
-    disagreements: list[float] = []
+    choices = len(action.sizes)
+    seen = _Rows(observations.dim)
+    acted, labels = _Rows(choices), _Rows(choices)
+    rewards: array[float] = array("d")
+    disagreements: array[float] = array("d")
     num_fired = 0
     own = True  # whether every action was the expert's own
 
@@ -299,7 +331,7 @@ def record_episode(
             expert.guide(actor, acting.attraction)
         if step == 0 and expert is not None:
             expert.begin(env, seed)
-        flat = seen[-1].astype(np.float32)
+        flat = seen.last.astype(np.float32)
 
         # What the expert would do
         if acting.ensemble.size:
@@ -311,9 +343,7 @@ def record_episode(
         if asked and expert is not None:
             wanted = own_copy(expert.act(own_copy(observation)))
         num_fired += int(asked and isinstance(expert, RuleExpert) and expert.fired)
-        labels.append(
-            np.full(len(action.sizes), np.nan) if wanted is None else label_of(action, wanted)
-        )
+        labels.add(np.full(choices, np.nan) if wanted is None else label_of(action, wanted))
 
         # Who acts; a recurrent policy must see every step
         leads = turn and wanted is not None
@@ -332,12 +362,12 @@ def record_episode(
             disturbed = correction
             num_fired += 1
         own = own and disturbed is wanted
-        acted.append(action.flat(disturbed))
+        acted.add(action.flat(disturbed))
         return disturbed
 
     def keep(step: int, done: Any, reward: float, observation: Any) -> None:
-        seen.append(observations.flat(space, observation, np.float64))
-        check_observation(seen[-1], step)
+        seen.add(observations.flat(space, observation, np.float64))
+        check_observation(seen.last, step)
         if step:
             rewards.append(reward)
 
@@ -346,13 +376,13 @@ def record_episode(
     episode = run_agent(inner, observations, act, seed, most_steps, keep=keep)
     check_finite(episode)
     trajectory = Trajectory(
-        np.array(seen),
-        np.array(acted),
-        np.array(rewards),
+        seen.array(),
+        acted.array(),
+        _read_only(rewards),
         episode.terminated,
         episode.truncated,
         seed,
-        None if expert is None or own else np.array(labels),
+        None if expert is None or own else labels.array(),
     )
     info = expert.info() if isinstance(expert, GuidingExpert) else np.zeros(0)
     return Recorded(trajectory, np.array(disagreements), num_fired, info)

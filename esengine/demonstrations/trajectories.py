@@ -37,7 +37,8 @@ class TrajectoryError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """The record of one episode. It checks itself and its arrays cannot be written.
+    """The record of one episode. It checks itself and its arrays cannot be written. It copies
+    arrays, except those of float64 that cannot be written.
 
     Attributes:
         observations: (num_steps + 1, obs_dim) float64, flat, the one after the last action
@@ -325,11 +326,15 @@ def stacked(trajectories: Sequence[Trajectory]) -> dict[str, NDArray[Any]]:
     for field in ("terminated", "truncated"):
         arrays[field] = np.array([getattr(one, field) for one in trajectories], bool)
     for field in ("observations", "actions", "rewards"):
-        arrays[field] = np.concatenate([getattr(one, field) for one in trajectories])
+        arrays[field] = _joined([getattr(one, field) for one in trajectories])
     if any(one.labels is not None for one in trajectories):
-        arrays["labels"] = np.concatenate([one.targets for one in trajectories])
+        arrays["labels"] = _joined([one.targets for one in trajectories])
 
     return arrays
+
+
+def _joined(arrays: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
 
 
 def unstacked(arrays: Mapping[str, NDArray[Any]], name: str) -> Iterator[Trajectory]:
@@ -395,6 +400,10 @@ def _order(count: int, seed: int, purpose: str) -> NDArray[np.int64]:
 
 
 def _frozen(field: str, value: Any) -> NDArray[np.float64]:
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned and not flags.writeable:
+            return value
     try:
         array = np.array(value, np.float64)
     except (TypeError, ValueError) as error:

@@ -50,13 +50,12 @@ class ArraySpec:
         """Whether the array has a row of its own for every member."""
         return self.join == "members" and self.members is None
 
-    def pack(self, value: Any) -> bytes:
-        """A chunk's array as bytes."""
+    def pack(self, value: Any) -> list[memoryview]:
+        """A chunk's array as the buffers whose bytes follow each other."""
         if self.join != "ragged":
-            return np.ascontiguousarray(value, self.dtype).tobytes()
+            return [np.ascontiguousarray(value, self.dtype).data]
         lengths = np.array([len(array) for array in value], _LENGTH)
-        rows = [np.ascontiguousarray(array, self.dtype).tobytes() for array in value]
-        return b"".join([lengths.tobytes(), *rows])
+        return [lengths.data, *(np.ascontiguousarray(array, self.dtype).data for array in value)]
 
     def joined(self, arrays: list[Any]) -> Any:
         """The arrays of all chunks, in order, as one."""
@@ -115,7 +114,8 @@ def pack_chunk(
     """
     if not arrays:
         return records.tobytes()
-    return b"".join([records.tobytes(), *(spec.pack(arrays[spec.name]) for spec in specs)])
+    buffers = [buffer for spec in specs for buffer in spec.pack(arrays[spec.name])]
+    return b"".join([records.tobytes(), *buffers])
 
 
 def unpack_chunk(

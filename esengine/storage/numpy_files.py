@@ -24,6 +24,7 @@ from esengine.storage.files import opened, size_of
 
 _READ_AT_ONCE = 1 << 20
 _HEADER_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 16  # of an array that are written at once
 _FREE_BYTES = 64 << 20  # that any file may unpack to
 _MOST_PACKED = 16  # bytes that a byte of a larger file may unpack to
 _INVALID_HEADER = (
@@ -124,8 +125,23 @@ def _zipped(arrays: Mapping[str, NDArray[Any]], packing: int) -> bytes:
     image = io.BytesIO()
     with zipfile.ZipFile(image, "w", packing) as archive:
         for name in sorted(arrays):
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), npy_image(arrays[name]), packing)
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.compress_type = packing
+            member.file_size = arrays[name].nbytes + _HEADER_BYTES  # at most
+            with archive.open(member, "w") as part:
+                _write_npy(part, arrays[name])
     return image.getvalue()
+
+
+def _write_npy(file: IO[bytes], array: NDArray[Any]) -> None:
+    """Write an npy without a copy of a large array."""
+    if array.nbytes <= _PIECE_BYTES or not array.flags.c_contiguous:
+        np.lib.format.write_array(file, array, allow_pickle=False)
+        return
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    image = array.reshape(-1).view(np.uint8)
+    for first in range(0, len(image), _PIECE_BYTES):
+        file.write(image[first : first + _PIECE_BYTES].data)
 
 
 def _members(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, zipfile.ZipInfo]:
