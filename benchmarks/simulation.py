@@ -18,7 +18,7 @@ from esengine.candidates import chunk_size, chunks
 from esengine.errors import UserError
 from esengine.pool.population import noise_sum_slices
 from esengine.pool.worklist import IN_FLIGHT, WorkList
-from esengine.ranks.world import FANOUT
+from esengine.ranks.messages import FANOUT
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,14 @@ from esengine.launch.mpirun.local_ranks import must_launch
 from esengine.launch.python.arguments import as_settings, config_of, given_again, names_of
 from esengine.launch.python.carried_out import (
     answered,
+    on_every_rank,
     run_here,
     run_in_memory,
     run_on_workers,
 )
 from esengine.launch.python.signatures import takes_settings
 from esengine.launch.results.evaluation import EvaluateSettings, Evaluation, evaluated
-from esengine.launch.runs.result import RunResult, in_memory, result_of
+from esengine.launch.runs.result import RunResult, in_memory, path_of, result_of
 from esengine.launch.runs.run_directory import RunDirectory, default_path
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.groups import BudgetSettings
@@ -41,12 +42,12 @@ from esengine.launch.terminal.notebook import shows_progress
 from esengine.launch.training.isolation import fork_early
 from esengine.launch.training.loop import Callback
 from esengine.launch.training.run import completed, prepare, run
-from esengine.launch.training.start_and_resume import reason_not_to_go_on, reopen
+from esengine.launch.training.start_and_resume import reason_not_to_go_on, reopen, shared_config
 from esengine.noise import table_log2
 from esengine.policies import Policy
 from esengine.pool import Built, Pool, on_all_ranks
 from esengine.problems import Problem
-from esengine.ranks import World
+from esengine.ranks import World, values
 
 T = TypeVar("T")
 Environment = str | gymnasium.Env[Any, Any] | Callable[..., gymnasium.Env[Any, Any]]
@@ -142,7 +143,7 @@ def resume(
         WorkerError: too many members raised.
         Stopped: Ctrl-C; a checkpoint is saved.
     """
-    path = _path_of(run_dir)
+    path = path_of(run_dir)
     given_again(path, {"env_id": env, "objective": objective, "expert": expert, "policy": policy})
     known = {"workers", *BudgetSettings.__dataclass_fields__}
     with as_settings({"workers": workers, **budgets}, known) as changes:
@@ -150,13 +151,13 @@ def resume(
         directory = world.agree(
             lambda: reopen(path, changes, trust_modules) if world.is_master else None
         )
-    reason = world.broadcast(None if directory is None else reason_not_to_go_on(directory, changes))
-    if reason:
+    found = None if directory is None else reason_not_to_go_on(directory, changes)
+    if world.broadcast(found, str | None):
         if directory is not None:
             directory.release()
-        return world.broadcast(None if directory is None else result_of(directory))
+        return on_every_rank(world, None if directory is None else result_of(directory))
 
-    config = world.broadcast(None if directory is None else directory.config())
+    config = shared_config(world, None if directory is None else directory.config())
     config = config.with_train(quiet=_quiet(quiet))
     return _carried_out(world, directory, config, callbacks, changes)
 
@@ -279,7 +280,7 @@ def evaluate(
         chosen = settings_from(EvaluateSettings, given)
         number = chosen.workers or 1
         found = answered(lambda stop, caller: evaluated(path, chosen, number, stop, caller))
-        return World().broadcast(found)
+        return World().broadcast(found, Evaluation)
 
 
 @arguments_named()
@@ -332,7 +333,7 @@ def collect(
         chosen = settings_from(CollectSettings, given)
         number = chosen.workers or 1
         found = answered(lambda stop, caller: collected(chosen, number, stop, caller))
-        return World().broadcast(found)
+        return World().broadcast(found, Demonstrations)
 
 
 def load_run(run_dir: str | Path) -> RunResult:
@@ -356,7 +357,9 @@ def run_search(
     filled from the problem's seed, if it has one.
 
     Args:
-        search: called on the master with the pool; what it returns is the result on every rank.
+        search: called on the master with the pool. What it returns is the result on every rank if
+            it consists of numbers, texts, arrays, lists and dictionaries (a tuple arrives as a
+            list). Otherwise it is the result on the master, and the other ranks return None.
         problem: what members are evaluated on, the same on every rank.
         noise_table_size: numbers in the table, a power of two, or 0 for computed noise.
     """
@@ -366,7 +369,10 @@ def run_search(
         log2 = table_log2(noise_table_size, problem.dimension, 1)
         return Built(problem, None, log2, getattr(problem, "seed", 0))
 
-    return world.broadcast(on_all_ranks(world, build, lambda pool, _: search(pool)))
+    result = on_all_ranks(world, build, lambda pool, _: search(pool))
+    shared = result if values.can_encode(result) else None
+    received = world.broadcast(shared, Any)
+    return result if world.is_master else received  # type: ignore[return-value]
 
 
 def _carried_out(
@@ -380,21 +386,13 @@ def _carried_out(
     resumed run.
     """
     if directory is None:
-        return world.broadcast(run(world, config, None))
+        return on_every_rank(world, run(world, config, None))
     workers = config.train.workers or 1
     if must_launch(workers, config.worker_timeout):
         return run_on_workers(directory, config, workers, callbacks, changes)
-    return world.broadcast(run_here(world, config, directory, callbacks))
+    return on_every_rank(world, run_here(world, config, directory, callbacks))
 
 
 def _quiet(quiet: bool | None) -> bool:
     """Whether to show no progress."""
     return not shows_progress() if quiet is None else quiet
-
-
-def _path_of(run: str | Path | RunResult) -> Path:
-    if not isinstance(run, RunResult):
-        return Path(run)
-    if run.run_dir is None:
-        raise UserError("a run in memory cannot be resumed, got the result of minimize; use train")
-    return run.run_dir

@@ -18,7 +18,6 @@ from esengine.ranks import StopRequest, World, mailbox, messages
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.mailbox import Request
 from esengine.ranks.node_memory import pack, unpack
-from esengine.ranks.world import place_in_tree
 
 
 class Publisher:
@@ -63,7 +62,7 @@ class Publisher:
         mail = self._workers.mail
         tree = self._workers.tree()
         replaced = self._workers.replaced_leaders()
-        _, children = place_in_tree(tree, 0)
+        _, children = messages.place_in_tree(tree, 0)
         if children or replaced:
             publication = messages.encode_publication(self.version, tree, pack(header, arrays))
             self._requests = [
@@ -133,7 +132,7 @@ class Relay:
         """Forward a publication, write it to the node's memory and confirm it."""
         self.finish()
         version, leaders, image = messages.decode_publication(body)
-        _, children = place_in_tree(leaders, self._world.rank)
+        _, children = messages.place_in_tree(leaders, self._world.rank)
         self._requests = [messages.send_publication(self._mail, child, body) for child in children]
         self._rank_states.publish(version, *unpack(image))
         messages.send_ready(self._mail, version)

@@ -62,7 +62,7 @@ def open_rank_states(world: World, runs: Sequence[Needs]) -> list[RankState]:
             return _reserve(tables) if world.node_rank == 0 else None
 
         memory = world.agree(reserve_tables)
-        address = world.node_broadcast(memory.address if memory is not None else None)
+        address = world.node_broadcast(None if memory is None else memory.address, str)
         memory = NodeMemory(address) if memory is None else memory
 
     def prepare() -> list[Noise]:

@@ -11,12 +11,12 @@
 | leading | worker, master | where the other ranks of the node find its shared files |
 | follow | master, worker | where the shared files of the new leader are |
 | stop | master, worker, and back | whether a rank has died, so that MPI cannot be finalised |
-| value | master, worker | a pickled value of `World`, outside collective calls |
+| value | master, worker | a value of `World` outside collective calls, see `values` |
 | begun | worker, master | seconds that its first unit took, with --member-timeout |
 | error | worker, master | the text of an exception |
 
-All messages are point to point. A matched probe lets every body have its own length. Only `value`
-is pickled.
+All messages are point to point. A matched probe lets every body have its own length. None is
+pickled.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from esengine.ranks.mailbox import (
     Request,
 )
 
+FANOUT = 4
+"""The number of leaders that one leader forwards a publication to."""
 _TASK = struct.Struct("<5q")
 _RESULTS = struct.Struct("<4qd")
 _VERSION = struct.Struct("<q")
@@ -117,12 +119,12 @@ def send_results(mail: Mailbox, results: Results) -> None:
 
 def decode_results(body: bytearray) -> Results:
     version, unit, num_returned, count, seconds = _RESULTS.unpack_from(body)
-    image = bytes(body)
+    image = memoryview(body)
     place = _RESULTS.size + 8 * count
     payloads = []
 
-    for length in struct.unpack_from(f"<{count}q", image, _RESULTS.size):
-        payloads.append(image[place : place + length])
+    for length in struct.unpack_from(f"<{count}q", body, _RESULTS.size):
+        payloads.append(bytes(image[place : place + length]))
         place += length
 
     return Results(version, unit, num_returned, seconds, payloads)
@@ -140,8 +142,19 @@ def decode_failure(body: bytearray) -> tuple[Results, list[dict[str, Any]]]:
     return decode_results(body[end:]), json.loads(body[_LENGTH.size : end])
 
 
+def place_in_tree(leaders: list[int], rank: int) -> tuple[int, list[int]]:
+    """The parent and the children of a leader. The first leader is the root; a rank that leads no
+    node has no children.
+    """
+    if rank not in leaders:
+        return 0, []
+    index = leaders.index(rank)
+    first = FANOUT * index + 1
+    return leaders[max(0, index - 1) // FANOUT], leaders[first : first + FANOUT]
+
+
 def encode_publication(version: int, leaders: Sequence[int], image: bytes) -> bytes:
-    """The body of a publication for the tree of ``leaders``, see `world.place_in_tree`."""
+    """The body of a publication for the tree of ``leaders``, see `place_in_tree`."""
     return _PUBLICATION.pack(version, len(leaders)) + np.array(leaders, "<i8").tobytes() + image
 
 

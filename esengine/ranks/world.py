@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import atexit
 import os
-import pickle
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from esengine.ranks import births, guard, mpi_library, shared_folder, successors
-from esengine.ranks.agreement import attempt, raise_first
+from esengine.ranks import births, guard, mpi_library, shared_folder, successors, values
+from esengine.ranks.agreement import Refusal, attempt, raise_first
 from esengine.ranks.assembly import assemble
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.launch_variables import (
@@ -44,10 +43,25 @@ READY = "ready"
 """
 MPI_IS_UP = "mpi-is-up"
 """File in that folder: MPI is up on all ranks."""
-FANOUT = 4
-"""The number of leaders that one leader forwards a publication to."""
 _FLUSH_S = 3.0  # for the last messages
 _PART_VARIABLE = "ESENGINE_RANKS_PER_NODE"
+
+
+class _State(NamedTuple):
+    """What a replacement is told before it serves. `broadcasts` are the earlier ones, encoded."""
+
+    rank: int
+    size: int
+    address: str | None
+    start_s: float | None
+    broadcasts: list[bytes]
+
+
+class _Place(NamedTuple):
+    """A rank's host, and the rank that leads its node."""
+
+    leader: int
+    host: str
 
 
 class World:
@@ -124,7 +138,7 @@ class World:
         self.table_s = 0.0
         self.compile_s = 0.0
         self._node: MPI.Comm | None = None
-        self._broadcasts: list[Any] = []  # earlier values, for replacements
+        self._broadcasts: list[bytes] = []  # earlier values, for replacements
         self.nursery = births.Nursery()
         self.door: successors.Door | None = None
         self._way_in: dict[str, Any] | None = None
@@ -151,8 +165,8 @@ class World:
         self.node_rank = self._node.rank
         self.node_size = self._node.size
 
-        leader_and_host = (self._node.bcast(self.rank), self.host)
-        places: list[tuple[int, str]] = comm.allgather(leader_and_host)
+        leader = values.broadcast(self._node, self.rank, int)
+        places: list[_Place] = values.exchange(comm, _Place(leader, self.host), _Place)
         nodes: dict[int, list[int]] = {}
         for rank, (leader, _) in enumerate(places):
             nodes.setdefault(leader, []).append(rank)
@@ -162,33 +176,28 @@ class World:
         if self.tolerant and len(set(self.hosts)) > 1:
             if self.is_master:
                 self.door = successors.Door()
-            self._way_in = comm.bcast(self.door.way_in() if self.door else None)
+            own = self.door.way_in() if self.door else None
+            self._way_in = values.broadcast(comm, own, dict[str, Any])
 
     def _receive_state(self) -> None:
         """Receive in a replacement what `send_state` of the master sends."""
         assert self.mail is not None
         self.mail.connect(0, births.link_to_master())
         self.rank_died = True
-        state: dict[str, Any] = self._receive_value()
-        self.rank = state["rank"]
-        self._broadcasts = state["broadcasts"]
-        self.size = state["size"]
-        self.address = state["address"]
-        self.start_s = state["start_s"]
+        state: _State = values.decode(self._receive_body(), _State)
+        self.rank = state.rank
+        self.size = state.size
+        self.address = state.address
+        self.start_s = state.start_s
+        self._broadcasts = state.broadcasts
         self.node_rank = 0 if self.address is None else 1
 
     def send_state(self, rank: int, address: str | None) -> None:
         """Send a replacement the earlier broadcasts and the address of its node's shared files. It
         leads its node if there is no address.
         """
-        state = {
-            "rank": rank,
-            "broadcasts": self._broadcasts,
-            "size": self.size,
-            "address": address,
-            "start_s": self.start_s,
-        }
-        self._send_value(rank, state)
+        state = _State(rank, self.size, address, self.start_s, self._broadcasts)
+        self._send_body(rank, values.encode(state))
 
     def mark_serving(self, respawn: bool) -> None:
         """Note that this worker serves: from now on the launch survives its death.
@@ -219,28 +228,37 @@ class World:
         """The ranks that evaluate: all except the master, or the process itself if it is alone."""
         return max(1, self.size - 1)
 
-    def broadcast(self, value: T | None) -> T:
-        """The master's value on every rank. Call it only at set-up and at the end."""
+    def broadcast(self, value: T | None, kind: Any) -> T:
+        """The master's value on every rank. Call it only at set-up and at the end.
+
+        Args:
+            value: ignored on all other ranks.
+            kind: the type that other ranks make of what they receive, see `values.decode`.
+        """
         if self.mail is None:
             return value  # type: ignore[return-value]
 
+        body = values.encode(value) if self.is_master else b""
         if self.comm is not None and not self.rank_died:
             if self.is_master and self.num_pools == 0:
-                self._broadcasts.append(value)
-            return self.comm.bcast(value)  # type: ignore[no-any-return]
+                self._broadcasts.append(body)
+            return values.broadcast(self.comm, value, kind, body)  # type: ignore[no-any-return]
 
         if self.is_master:
             for rank in sorted(self.living):
-                self._send_value(rank, value)
+                self._send_body(rank, body)
             return value  # type: ignore[return-value]
 
-        if self._broadcasts:
-            return self._broadcasts.pop(0)  # type: ignore[no-any-return]
-        return self._receive_value()  # type: ignore[no-any-return]
+        own = self._broadcasts.pop(0) if self._broadcasts else self._receive_body()
+        return values.decode(own, kind)  # type: ignore[no-any-return]
 
-    def node_broadcast(self, value: T | None) -> T:
-        """The node leader's value on every rank of its node. Call it only at set-up."""
-        return value if self._node is None else self._node.bcast(value)  # type: ignore[return-value]
+    def node_broadcast(self, value: T | None, kind: Any) -> T:
+        """The node leader's value on every rank of its node, see `broadcast`. Call it only at
+        set-up.
+        """
+        if self._node is None:
+            return value  # type: ignore[return-value]
+        return values.broadcast(self._node, value, kind)  # type: ignore[no-any-return]
 
     def agree(self, action: Callable[[], T]) -> T:
         """Run ``action`` on every rank, and go on when all have done it. Call it only at set-up.
@@ -254,18 +272,18 @@ class World:
         refusals = [refusal]
         if self.comm is not None:
             self._barrier(self.comm)
-            refusals = self.comm.allgather(refusal)
+            refusals = values.exchange(self.comm, refusal, Refusal | None)
         raise_first(refusals, self.hosts)
         return value  # type: ignore[return-value]
 
-    def _send_value(self, rank: int, value: object) -> None:
+    def _send_body(self, rank: int, body: bytes) -> None:
         from esengine.ranks.mailbox import VALUE_TAG
 
         assert self.mail is not None
-        self.mail.send(pickle.dumps(value), rank, VALUE_TAG)
+        self.mail.send(body, rank, VALUE_TAG)
 
-    def _receive_value(self) -> Any:
-        """The next value that the master sends to this rank alone."""
+    def _receive_body(self) -> bytes | bytearray:
+        """The next value that the master sends to this rank alone, encoded."""
         from esengine.ranks.mailbox import VALUE_TAG
 
         assert self.mail is not None
@@ -274,8 +292,7 @@ class World:
             if 0 in self.mail.lost:
                 self.die()
             backoff.pause()
-
-        return pickle.loads(body)  # sent over MPI by the master of this launch
+        return body
 
     def die(self) -> NoReturn:
         """End this rank by a signal, the only end that fault-tolerant MPI reports to the others."""
@@ -365,17 +382,6 @@ def _end_together() -> None:
 
     sys.excepthook = hook
     atexit.register(leave)
-
-
-def place_in_tree(leaders: list[int], rank: int) -> tuple[int, list[int]]:
-    """The parent and the children of a leader. The first leader is the root; a rank that leads no
-    node has no children.
-    """
-    if rank not in leaders:
-        return 0, []
-    index = leaders.index(rank)
-    first = FANOUT * index + 1
-    return leaders[max(0, index - 1) // FANOUT], leaders[first : first + FANOUT]
 
 
 def available_cores() -> int:

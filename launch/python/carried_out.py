@@ -52,6 +52,17 @@ class Stopped(KeyboardInterrupt):
         return [str(self)]
 
 
+def on_every_rank(world: World, result: RunResult | None) -> RunResult:
+    """The master's result on every rank, with the run directory."""
+    run = None if result is None else result.run
+    path = world.broadcast(None if run is None else str(run.path), str | None)
+    plain = None if result is None else replace(result, run=None)
+    shared = world.broadcast(plain, RunResult)
+    if result is not None:
+        return result
+    return shared if path is None else replace(shared, run=RunDirectory(Path(path), trusted=True))
+
+
 def run_here(
     world: World, config: RunConfig, directory: RunDirectory, callbacks: Sequence[Callback]
 ) -> RunResult:
@@ -140,7 +151,7 @@ def run_in_memory(
                 found = run(world, config, None, stop, own, objective)
         except CallbackRaised as raised:
             raise raised.error from raised.error.__cause__
-    result = replace(world.broadcast(found), rows=tuple(rows))
+    result = replace(on_every_rank(world, found), rows=tuple(rows))
     if stop:
         _raise_stopped(stop, None, result)
     return result

@@ -118,6 +118,15 @@ def rows_of(directory: RunDirectory) -> list[Row]:
     return list(directory.metrics.rows(directory.identity()))
 
 
+def path_of(run: str | Path | RunResult) -> Path:
+    """The folder of a run. Raises UserError for one in memory."""
+    if not isinstance(run, RunResult):
+        return Path(run)
+    if run.run_dir is None:
+        raise UserError("a run in memory cannot be resumed, got the result of minimize; use train")
+    return run.run_dir
+
+
 def in_memory(result: RunResult) -> RunResult:
     """A result without its run directory, which will be removed."""
     return replace(result, run=None, rows=tuple(result.metrics))

@@ -97,7 +97,7 @@ def resume_set(
 
     directories = world.agree(lambda: reopened() if world.is_master else [])
     configs = [directory.config().with_train(quiet=quiet) for directory in directories]
-    if not world.broadcast(len(configs)):
+    if not world.broadcast(len(configs), int):
         if world.is_master and not quiet:
             put(f"all runs of {path} have finished already; to continue, give them a larger budget")
         return DONE
@@ -117,7 +117,7 @@ def resume_set(
                 directory.release()
             return _launch(path, directories, workers, quiet, stop, changes)
 
-    config_texts = world.broadcast([config.to_json() for config in configs])
+    config_texts = world.broadcast([config.to_json() for config in configs], list[dict[str, Any]])
     own = [RunConfig.from_json(text) for text in config_texts]
     return _run_here(world, path, directories, own, stop)
 

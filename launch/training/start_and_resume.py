@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from esengine.compiled import on_compiling
 from esengine.errors import Interrupted, UserError, WorkerError, put
@@ -125,7 +126,8 @@ def resume(
     fork_for_run(path)
     world = World()
     directory = world.agree(lambda: reopen(path, changes, trusted) if world.is_master else None)
-    reason = world.broadcast(None if directory is None else reason_not_to_go_on(directory, changes))
+    found = None if directory is None else reason_not_to_go_on(directory, changes)
+    reason = world.broadcast(found, str | None)
     if reason:
         if directory is not None:
             directory.release()
@@ -250,11 +252,17 @@ def launch(
         draw_last(directory, directory.config())
 
 
+def shared_config(world: World, config: RunConfig | None) -> RunConfig:
+    """The master's configuration on every rank."""
+    record = None if config is None else config.to_json()
+    return RunConfig.from_json(world.broadcast(record, dict[str, Any]))
+
+
 def _run_here(
     world: World, directory: RunDirectory | None, config: RunConfig | None, stop: StopRequest
 ) -> int:
     """Train on the ranks of ``world``; the master keeps the records."""
-    config = RunConfig.from_json(world.broadcast(config.to_json() if config is not None else None))
+    config = shared_config(world, config)
     if not world.is_master or directory is None:
         run(world, config, None, stop)
         return DONE

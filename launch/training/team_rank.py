@@ -23,6 +23,7 @@ from esengine.isolation.zygote import begin_apart, receive, send
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.problem_from_settings import build_problem, objective_of
 from esengine.problems import EnvironmentProblem, Problem
+from esengine.ranks import values
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.launch_variables import leave_environment
 from esengine.ranks.mpi_library import load_mpi, unname_segments
@@ -50,15 +51,17 @@ class TeamFunction:
         if self._lost is not None:  # the others may be anywhere
             raise self._lost
         value = error = None
+        body = b""
         try:
             value = self._function(*arguments, **named, **{PARAMETER: self._comm})
+            body = values.encode(value) if self._own.rank == 0 else b""
         except (Exception, SystemExit) as raised:
             error = raised
         if self._any_failed(error):
             words = "" if error is None else str(describe_exception(error))
-            first = next(filter(None, self._own.allgather(words)))
+            first = next(filter(None, values.exchange(self._own, words, str)))
             raise error or MemberError(f"another rank of the team raised:\n{first}")
-        return self._own.bcast(value)
+        return values.broadcast(self._own, value, Any, body)
 
     def _any_failed(self, error: BaseException | None) -> bool:
         """Whether the function raised on any rank, once it has ended on all. A rank on which it did

@@ -32,7 +32,7 @@ def ports() -> list[int]:
 if __name__ == "__main__":
     prepare_rank()
     world = World()
-    world.broadcast(b"x" * 100_000)
+    world.broadcast(b"x" * 100_000, bytes)
     Path(sys.argv[1], f"rank-{world.rank}").write_text(str(ports()))
-    world.broadcast(None)
+    world.broadcast(None, None)
     world.leave(0)

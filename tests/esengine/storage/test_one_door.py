@@ -270,7 +270,6 @@ EXCEPTIONS = {
     "esengine/programs/child.py": "writes what a program prints",
     "esengine/user_code/objects.py": "messages between processes of a launch",
     "esengine/ranks/messages.py": "messages between ranks",
-    "esengine/ranks/world.py": "messages between ranks",
     "esengine/ranks/births.py": "messages between processes of a launch",
     "esengine/ranks/guard.py": "messages between processes of a launch",
     "esengine/ranks/node_memory.py": LAUNCH,

@@ -1,4 +1,4 @@
-"""The world's arithmetic: who passes a publication on to whom."""
+"""Messages: who passes a publication on to whom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from esengine.ranks.world import FANOUT, place_in_tree
+from esengine.ranks.messages import FANOUT, place_in_tree
 
 
 @pytest.mark.parametrize("num_nodes", [1, 2, 5, 6, 21, 22, 1000])
