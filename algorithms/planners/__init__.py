@@ -17,7 +17,7 @@ from esengine.algorithms.planners.fitted_controllers import (
 from esengine.algorithms.planners.guided_expert import GuidedExpert, PlannedControllers
 from esengine.algorithms.planners.ilqr import ILQR
 from esengine.algorithms.planners.mppi import MPPI
-from esengine.algorithms.planners.skills import SkillExpert, SkillPlanner
+from esengine.algorithms.planners.skills import SkillExpert, SkillMeasures, SkillPlanner
 
 __all__ = [
     "ILQR",
@@ -32,5 +32,6 @@ __all__ = [
     "Planner",
     "PlannerExpert",
     "SkillExpert",
+    "SkillMeasures",
     "SkillPlanner",
 ]

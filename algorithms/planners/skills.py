@@ -3,7 +3,8 @@ steps.
 
 The tree grows as in planning under differential constraints (LaValle, Kuffner 2001, doi
 10.1177/02783640122067453), but its edges are skills. A goal-conditioned policy is given a goal near
-the start of the edge; any other policy runs as it is. At each depth the search keeps states that
+the start of the edge; any other policy runs as it is. Of an archive, a few
+elites are tried in each state, chosen by their measures. At each depth the search keeps states that
 lie far apart.
 """
 
@@ -39,6 +40,18 @@ class Way(NamedTuple):
     ended: bool
 
 
+class SkillMeasures(NamedTuple):
+    """What the elites of an archive do, as skills.
+
+    Attributes:
+        first: number of the first elite among the skills; the others follow.
+        measures: (num_elites, num_measures), from 0 to 1 within their ranges.
+    """
+
+    first: int
+    measures: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class SkillPlanner:
     """Settings of the search, which ``--planner-arg`` sets."""
@@ -55,10 +68,12 @@ class SkillPlanner:
     """Number of goals to try for each skill in each state."""
     spread: float = 1.0
     """Standard deviation of these goals around the achieved goal, in the goals' unit."""
+    elites: int = 8
+    """Number of elites of each archive to try in each state."""
 
     def check(self) -> None:
         """Raises UserError for settings that search nothing."""
-        at_least(self, 1, "skill_steps", "depth", "width", "goals")
+        at_least(self, 1, "skill_steps", "depth", "width", "goals", "elites")
         positive(self, "spread")
 
     def plan(
@@ -68,6 +83,7 @@ class SkillPlanner:
         layout: GoalLayout | None,
         state: NDArray[np.float64],
         key: int,
+        repertoires: Sequence[SkillMeasures] = (),
     ) -> Way:
         """Return the way with the largest gain, the shortest of equal ones.
 
@@ -78,14 +94,16 @@ class SkillPlanner:
             skills: policies with box actions.
             layout: where goals are in observations, or None if there are no goals.
             state: (state_size,) where to start.
-            key: the key of all random goals.
+            key: the key of all random goals and elites.
+            repertoires: which of the skills are elites of archives, and what they do.
         """
         states = state[None]
         ways = [Way(np.zeros((0, dynamics.low.size)), 0.0, False)]
         best = ways[0]
         for level in range(self.depth):
             level_key = derive_seed(key, level)
-            ends, grown = self._grown(dynamics, skills, layout, states, ways, level_key)
+            tried = self._tried(len(skills), repertoires, len(states), level_key)
+            ends, grown = self._grown(dynamics, skills, tried, layout, states, ways, level_key)
             top = max(grown, key=lambda way: way.gained)
             if top.gained > best.gained or not best.controls.size:
                 best = top
@@ -102,24 +120,45 @@ class SkillPlanner:
             ways = [grown[i] for i in kept]
         return best
 
+    def _tried(
+        self, num_skills: int, repertoires: Sequence[SkillMeasures], num_states: int, key: int
+    ) -> NDArray[np.int64]:
+        """Which skills are tried in each state, (num_states, num_tried): all that are no elites,
+        and of each archive the elites whose measures are nearest to random ones, so that what is
+        tried differs in what it does.
+        """
+        alone = np.ones(num_skills, bool)
+        for one in repertoires:
+            alone[one.first : one.first + len(one.measures)] = False
+        parts = [np.tile(np.flatnonzero(alone), (num_states, 1))]
+        for number, one in enumerate(repertoires):
+            wanted = generator(key, 1 + number).random(
+                (num_states, self.elites, one.measures.shape[1])
+            )
+            apart = wanted[:, :, None] - one.measures
+            parts.append(one.first + np.argmin(np.sum(apart**2, axis=3), axis=2))
+        return np.concatenate(parts, axis=1)
+
     def _grown(
         self,
         dynamics: ObservableDynamics,
         skills: Sequence[Actor],
+        tried: NDArray[np.int64],
         layout: GoalLayout | None,
         states: NDArray[np.float64],
         ways: list[Way],
         key: int,
     ) -> tuple[NDArray[np.float64], list[Way]]:
-        """Continue every way by every skill and every goal.
+        """Continue every way by the skills to try in its state, and by every goal.
 
         Returns:
             the last states, (num_ways, state_size), and the ways.
         """
         # One row per state, skill and goal
         count = self.goals if layout is not None else 1
-        each = np.repeat(np.arange(len(states)), count * len(skills))
-        chosen = np.tile(np.repeat(np.arange(len(skills)), count), len(states))
+        each = np.repeat(np.arange(len(states)), count * tried.shape[1])
+        chosen = np.repeat(tried, count, axis=1).ravel()
+        used = np.unique(chosen).tolist()
         current = states[each]
         goals = np.zeros((len(each), 0))
         if layout is not None:
@@ -136,8 +175,8 @@ class SkillPlanner:
             if layout is not None:
                 seen = layout.aimed(seen, goals)
             control = np.empty((len(each), dynamics.low.size))
-            for index, skill in enumerate(skills):
-                control[chosen == index] = actions(skill, seen[chosen == index])
+            for index in used:
+                control[chosen == index] = actions(skills[index], seen[chosen == index])
             control = np.clip(control, dynamics.low, dynamics.high)
             controls.append(control)
 
@@ -165,15 +204,21 @@ class SkillExpert:
         planner: the search.
         dynamics: the dynamics of the environment, on a copy.
         skills: policies with box actions of that environment's spaces.
+        repertoires: which of them are elites of archives.
     """
 
     def __init__(
-        self, planner: SkillPlanner, dynamics: ObservableDynamics, skills: Sequence[Actor]
+        self,
+        planner: SkillPlanner,
+        dynamics: ObservableDynamics,
+        skills: Sequence[Actor],
+        repertoires: Sequence[SkillMeasures] = (),
     ) -> None:
         planner.check()
         self._planner = planner
         self._dynamics = dynamics
         self._skills = skills
+        self._repertoires = repertoires
         self._way = np.zeros((0, dynamics.low.size))
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
@@ -192,7 +237,7 @@ class SkillExpert:
             key = derive_seed(self._key, self._number)
             self._number += 1
             self._way = self._planner.plan(
-                self._dynamics, self._skills, self._layout, state, key
+                self._dynamics, self._skills, self._layout, state, key, self._repertoires
             ).controls
         control = self._way[0]
         self._way = self._way[1:]

@@ -88,6 +88,10 @@ class Candidates:
         """The parameters of one member, (dimension,)."""
         return self.rows(noise, member, member + 1)[0]
 
+    def chosen_rows(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.floating]:
+        """The parameters of any members, (num_members, dimension); at least one."""
+        return np.array([self.row(noise, member) for member in members.tolist()])
+
     def num_episodes(self, member: int) -> int | None:
         """The number of episodes that this member must run, or None for the problem's setting."""
         return None

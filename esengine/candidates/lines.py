@@ -40,9 +40,11 @@ class LineVariations(Candidates):
         return int(self.parents.shape[1])
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
-        members = np.arange(start, stop)
+        return self.chosen_rows(noise, np.arange(start, stop))
+
+    def chosen_rows(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.floating]:
         parents = np.array(self.parents)  # for Numba, a mapped array has another type
-        first = np.array(self.first[start:stop])
+        first = np.array(self.first[members])
         rows = np.empty((members.size, self.dimension), parents.dtype)
         scales = np.full(members.size, self.sigma, parents.dtype)
         starts = noise.starts(self.seed, self.generation, members)
@@ -50,5 +52,5 @@ class LineVariations(Candidates):
 
         key = np.uint64(derive_key(self.seed, "line", self.generation))
         steps = (self.line_sigma * normals(key, members)).astype(parents.dtype)
-        rows += steps[:, None] * (parents[self.second[start:stop]] - parents[first])
+        rows += steps[:, None] * (parents[self.second[members]] - parents[first])
         return rows

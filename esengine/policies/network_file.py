@@ -107,6 +107,17 @@ def read_network(
         raise UserError(f"{path} must be a whole {kind} file, but: {error}") from error
 
 
+def is_file_of(path: Path, key: str) -> bool:
+    """Whether a file's header has a description under a key. Raises UserError for one that cannot
+    be read.
+    """
+    try:
+        foreign = foreign_kind(path)
+        return not foreign and _description_in(read_safetensors(path, JSON_BYTES), key) is not None
+    except (ValueError, OSError, MemoryError) as error:
+        raise UserError(f"{path} must be a whole file, but: {error}") from error
+
+
 def write_network(path: Path, key: str, described: dict[str, Any], arrays: Arrays) -> None:
     """Write a file that `read_network` reads.
 

@@ -61,12 +61,12 @@ class Population:
         return np.array(self._candidates.row(self._rank_state.noise, member))
 
     def rows(self, members: NDArray[np.int64] | None = None) -> NDArray[np.floating]:
-        """The parameters of some members, or of all, (num_members, dimension)."""
+        """The parameters of some members, at least one, or of all, (num_members, dimension)."""
         size = self._candidates.population_size
         if members is None or 4 * members.size > size:
             rows = np.array(self._candidates.rows(self._rank_state.noise, 0, size))
             return rows if members is None else rows[members]
-        return np.array([self.row(member) for member in members.tolist()])
+        return np.array(self._candidates.chosen_rows(self._rank_state.noise, members))
 
     def rebuild(self, genomes: Genomes) -> NDArray[np.floating]:
         """The dense rows of chains of noise addresses, (num_genomes, dimension), computed by the

@@ -4,7 +4,7 @@ Modules: `repertoire` (what an archive holds) and `file` (its file, which is rea
 code).
 """
 
-from esengine.repertoires.file import load_archive, save_archive
+from esengine.repertoires.file import holds_archive, load_archive, save_archive
 from esengine.repertoires.repertoire import Repertoire
 
-__all__ = ["Repertoire", "load_archive", "save_archive"]
+__all__ = ["Repertoire", "holds_archive", "load_archive", "save_archive"]

@@ -13,6 +13,7 @@ from esengine.policies.network_file import (
     Arrays,
     fields_from,
     is_count,
+    is_file_of,
     is_list_of,
     read_network,
     require,
@@ -50,6 +51,14 @@ def load_archive(path: str | Path) -> Repertoire:
         UserError: there is no such file, or it is damaged or of another kind.
     """
     return read_network(path, "archive", _KEY, _archive_from, "an archive")
+
+
+def holds_archive(path: str | Path) -> bool:
+    """Whether a path is an archive file, or a run directory with one."""
+    path = Path(path)
+    if path.is_dir():
+        return (path / "archive.safetensors").exists()
+    return path.exists() and is_file_of(path, _KEY)
 
 
 def _archive_from(described: dict[str, Any], arrays: Arrays) -> Repertoire:

@@ -96,9 +96,19 @@ class Repertoire:
 
     def nearest(self, measures: ArrayLike) -> int:
         """The place of the elite whose measures are nearest, in units of their ranges."""
-        low, high = np.array(self.ranges).T
-        apart = (self.measures - np.asarray(measures, np.float64)) / (high - low)
+        apart = self.scaled_measures() - self._scaled(np.asarray(measures, np.float64))
         return int(np.argmin(np.sum(apart**2, axis=1)))
+
+    def scaled_measures(self) -> NDArray[np.float64]:
+        """The measures of the elites, from 0 to 1 within their ranges, (num_elites,
+        num_measures).
+        """
+        return self._scaled(self.measures)
+
+    def _scaled(self, measures: NDArray[np.float64]) -> NDArray[np.float64]:
+        low, high = np.array(self.ranges).T
+        scaled: NDArray[np.float64] = (measures - low) / (high - low)
+        return scaled
 
     def best(self) -> int:
         """The place of the elite with the highest fitness."""
@@ -112,3 +122,7 @@ class Repertoire:
                 "solutions"
             )
         return replace(self.policy, parameters=np.array(self.solutions[elite], np.float32))
+
+    def policies(self) -> list[Policy]:
+        """The policies of all elites. Raises UserError for an archive of points."""
+        return [self.policy_of(elite) for elite in range(self.cells.size)]

@@ -13,6 +13,7 @@ from esengine.algorithms.planners import (
     FittedControllers,
     PlannerExpert,
     SkillExpert,
+    SkillMeasures,
 )
 from esengine.checks import at_least, not_negative
 from esengine.demonstrations import Demonstrations, Trajectory
@@ -53,6 +54,7 @@ from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest
 from esengine.ranks.guard import report
 from esengine.ranks.world import World, available_cores
+from esengine.repertoires import holds_archive, load_archive
 from esengine.simulators import Dynamics, ObservableDynamics
 from esengine.simulators.classic import ClassicDynamics
 from esengine.user_code import check_trusted, environments_closed
@@ -82,7 +84,8 @@ class _Demonstrator:
     """
     skills: tuple[Path, ...] = ()
     """Demonstrate by chaining the policies of these run directories or files; a search in the
-    simulator chooses the order.
+    simulator chooses the order. An archive gives all of its elites, of which it tries a few in each
+    state, by their measures.
     """
     rules: tuple[str, ...] = ()
     """Modules of rules, when(observation) and act(observation), which correct the policy or the
@@ -397,8 +400,15 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
             "use classic control, MuJoCo or esengine/PointMaze-v0"
         )
 
-    policies = [load_policy(path) for path in settings.skills]
-    for path, policy in zip(settings.skills, policies, strict=True):
+    policies: list[Policy] = []
+    repertoires = []
+    for path in settings.skills:
+        archive = load_archive(path) if holds_archive(path) else None
+        own = [load_policy(path)] if archive is None else archive.policies()
+        if archive is not None:
+            repertoires.append(SkillMeasures(len(policies), archive.scaled_measures()))
+        policies += own
+        policy = own[0]  # elites have one architecture
         found = (policy.spec.observation_dim, policy.spec.action)
         way_out = "use one of these spaces"
         check_fit("--skills", spec.env_id, (observations, action), found, f"{path} with ", way_out)
@@ -409,6 +419,6 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
                 f"--skills must have one action for an observation, got {path}, which is a "
                 f"mixture; use policies without --loss mixture"
             )
-    return SkillExpert(
-        load_skill_planner(settings.planner_arg), dynamics, [policy.actor() for policy in policies]
-    )
+    actors = [policy.actor() for policy in policies]
+    planner = load_skill_planner(settings.planner_arg)
+    return SkillExpert(planner, dynamics, actors, repertoires)

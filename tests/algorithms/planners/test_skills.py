@@ -15,6 +15,7 @@ from esengine.environments import EnvironmentSpec, describe
 from esengine.goals import GoalLayout
 from esengine.launch.cli import main
 from esengine.policies import Policy, PolicySpec, save_policy
+from esengine.repertoires import Repertoire, save_archive
 from esengine.simulators import ObservableDynamics, make_dynamics
 from esengine.simulators.stepped import run_episode
 from tests.support.words import words
@@ -63,6 +64,35 @@ def test_a_chain_reaches_what_the_skill_alone_does_not(tmp_path: Path) -> None:
     demonstrations = load_demonstrations([tmp_path / "a.npz"])
     assert demonstrations.returns.tolist() == [1, 1]
     assert all(one.terminated for one in demonstrations.trajectories)
+
+
+def pushes() -> Repertoire:
+    """An archive of 64 skills that push with a constant force, in a grid by the force."""
+    spec = EnvironmentSpec(MAZE, {"maze": "open"})
+    observations, action = describe(spec.make())
+    still, ones = np.zeros(observations.dim, np.float32), np.ones(observations.dim, np.float32)
+    forces = (
+        np.stack(np.meshgrid(*2 * [np.arange(8)], indexing="ij"), -1).reshape(-1, 2) - 3.5
+    ) / 4
+    rows = np.zeros((64, 2 * observations.dim + 2), np.float32)
+    rows[:, -2:] = forces
+    policy = Policy(PolicySpec(observations.dim, action), rows[0], still, ones, spec)
+    known = (np.arange(64), np.zeros(64), forces, np.ones(64, np.int64), rows)
+    ranges = ((-1.0, 1.0), (-1.0, 1.0))
+    return Repertoire("grid", ("x", "y"), ranges, (8, 8), -1.0, *known, policy=policy)
+
+
+def test_a_plan_over_an_archive_solves_a_maze_that_no_elite_solves(tmp_path: Path) -> None:
+    archive, spec = pushes(), EnvironmentSpec(MAZE, {"maze": "u"})
+    env = spec.make()
+    observations, _ = describe(env)
+    for policy in archive.policies()[::9]:
+        assert run_episode(env, observations, policy.actor(), 0).episode_return == 0
+    save_archive(tmp_path / "pushes.safetensors", archive)
+    flags = ("--skills", str(tmp_path / "pushes.safetensors"), "--env-id", MAZE)
+    plan = words("--env-arg maze=u --episodes 5 --planner-arg goals=1 elites=8 --ranks 1 --quiet")
+    assert main(["collect", *flags, *plan, "--out", str(tmp_path / "a.npz")]) == 0
+    assert load_demonstrations([tmp_path / "a.npz"]).returns.tolist() == [1] * 5
 
 
 def test_the_way_does_in_the_simulator_what_the_search_says() -> None:
