@@ -38,7 +38,7 @@ test: $(STAMP)  ## the whole test suite, in two processes side by side
 	$(BIN)/python -m pytest -n 2
 
 fuzz: $(STAMP)  ## feed every reader of files thousands of damaged and hostile ones (about twenty minutes)
-	ESENGINE_FUZZ=$${ESENGINE_FUZZ:-5000} $(BIN)/python -m pytest tests/fuzz --timeout 3600
+	ESENGINE_FUZZ=$${ESENGINE_FUZZ:-5000} $(BIN)/python -m pytest tests/fuzz tests/launch/runs/test_damaged_records.py --timeout 3600
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
 	$(BIN)/python -m tests.fuzz.guided --seconds $${ESENGINE_FUZZ_SECONDS:-120}
 

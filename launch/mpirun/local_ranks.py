@@ -385,6 +385,7 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
         own = {FOLDER_VARIABLE: str(folder), LAUNCH_VARIABLE: str(folder)}
         if has_one_machine():
             usual["OMPI_MCA_btl"] = btl_of_one_machine(find_mpirun())
+            usual["UCX_TLS"] = "self,sm"  # of MPICH
         if not keeps_kernels():
             usual["NUMBA_CACHE_DIR"] = str(folder / "kernels")  # each is compiled once for a launch
         environment = {**environment, **usual, **os.environ, **THREADS, **own, "PYTHONPATH": path}

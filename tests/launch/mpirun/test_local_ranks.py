@@ -116,7 +116,9 @@ def test_ranks_of_other_machines_can_be_reached(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert environment_of_ranks(tmp_path)["OMPI_MCA_btl"] == ("self,sm" if one else "^ofi")
+    environment = environment_of_ranks(tmp_path)
+    assert environment["OMPI_MCA_btl"] == ("self,sm" if one else "^ofi")
+    assert environment.get("UCX_TLS") == ("self,sm" if one else None)
     assert environment_of_ranks()["OMPI_MCA_btl"] == "^ofi"
     monkeypatch.setenv("OMPI_MCA_btl", "tcp,self")
     assert environment_of_ranks(tmp_path)["OMPI_MCA_btl"] == "tcp,self"
