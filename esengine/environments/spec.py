@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -149,9 +150,11 @@ class EnvironmentSpec:
         except UserError:
             raise
         except (Exception, SystemExit) as error:  # whatever a user's constructor raises
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            reason = str(error) or f"{last.line}, at {last.filename}:{last.lineno}"
             raise UserError(
                 f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {reason}"
             ) from error
         return wrapped(env, self.wrappers)
 
