@@ -1,0 +1,1 @@
+"""Quality diversity beside pyribs' own loop: the sphere and the arm."""
