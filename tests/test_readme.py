@@ -71,6 +71,9 @@ SHORTENED = {
     "--generations 300": "--generations 1",
     "--population-size 10000": "--population-size 8",
     "--target-return -200": "--population-size 8 --generations 1",
+    "--measure-ranges -10 10 -10 10": "--measure-ranges -10 10 -10 10 --max-episode-steps 100",
+    "--cell best --out walk.gif": "--cell best --seconds 0.2 --out walk.gif",
+    "elites=8 skill_steps=12": "elites=8 skill_steps=12 --max-episode-steps 40",
 }  # of what other tests run whole
 WITH_RANKS = ("train", "evaluate", "collect", "resume", "failures")
 
