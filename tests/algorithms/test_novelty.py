@@ -102,7 +102,6 @@ def test_a_users_function_sees_the_environment_as_the_episode_left_it() -> None:
     ("settings", "words"),
     [
         ({"novelty_neighbors": 0}, "--novelty-neighbors must be at least 1, got 0"),
-        ({"behavior_indices": (0,)}, "belong to --novelty, got none; use --novelty nsr"),
         ({"novelty": "ns", "behavior": "a:b", "behavior_indices": (0,)}, "drop one of them"),
     ],
 )

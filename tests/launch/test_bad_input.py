@@ -137,6 +137,10 @@ CASES = {
         "--episode-seeds must be pair or member with --env-backend vectorized and truncation-es, "
         "got generation",
     ),
+    "behaviors that nothing compares": (
+        words("train openai-es --ranks 1 --env-id CartPole-v1 --behavior-indices 0"),
+        "belong to --novelty, map-elites, cma-me and cma-mae, got none; use --novelty nsr",
+    ),
     "vectorized pairs": (
         words("train openai-es --ranks 1 --env-id CartPole-v1 --env-backend vectorized"),
         "--episode-seeds must be member with --env-backend vectorized and openai-es, got pair",
