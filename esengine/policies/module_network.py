@@ -198,12 +198,13 @@ def _made(name: str, shape: tuple[int, ...], num_outputs: int, seed: int) -> tor
             f"{FLAG} must be the class of a network, got one that was made, {name}; give the "
             f"class, or a function that makes it"
         )
-    arguments: tuple[Any, ...] = (shape, num_outputs)
+    arguments: tuple[Any, ...] = ()
     try:
         inspect.signature(kind).bind()
-        arguments = ()
     except TypeError:
-        pass
+        arguments = (shape, num_outputs)
+    except ValueError:
+        pass  # a builtin, which tells no signature
 
     try:
         with _seeded(seed):

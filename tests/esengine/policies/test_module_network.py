@@ -93,7 +93,7 @@ def test_gradients_flow_to_the_row(name: str) -> None:
         ("nowhere.at.all:Net", "must name a module that can be imported"),
         (f"{HERE}:no_class", "must name a class of"),
         (f"{HERE}:math", "must name a class of"),
-        ("builtins:dict", "must name a torch.nn.Module"),
+        ("builtins:dict", "must be a torch.nn.Module, or a function that makes one"),
         (f"{HERE}:NoParameters", "must have parameters to search"),
         (f"{HERE}:TooWide", r"must return outputs of shape \(batch, 2\), got \(1, 3\)"),
         (f"{HERE}:Raising", "raised ArithmeticError: no way forward"),

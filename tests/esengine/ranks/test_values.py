@@ -33,7 +33,8 @@ def test_no_message_between_ranks_is_a_pickle() -> None:
     found = set()
     for path in sources(*FOLDERS):
         for node in ast.walk(tree(path)):
-            if isinstance(node, ast.Attribute) and node.attr in OBJECTS:
+            drawn = "plotting" in path.parts  # a scatter of points
+            if isinstance(node, ast.Attribute) and node.attr in OBJECTS and not drawn:
                 found.add(f"{path}: {node.attr}")
             if isinstance(node, ast.Import) and "pickle" in str([one.name for one in node.names]):
                 found.add("/".join(path.parts[-2:]))

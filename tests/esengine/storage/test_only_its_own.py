@@ -139,6 +139,7 @@ def test_a_checkpoint_takes_no_users_folder_away(outside: Path) -> None:
 WRITERS = {
     "esengine/storage/files.py",
     "esengine/storage/checkpoint.py",
+    "esengine/storage/numpy_files.py",  # into memory
     *("esengine/ranks/node_memory.py", "esengine/ranks/shared_folder.py"),
     "esengine/ranks/mpi_library.py",
     *("esengine/ranks/world.py", "esengine/ranks/guard.py"),  # shared memory
