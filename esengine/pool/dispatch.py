@@ -129,10 +129,6 @@ class Dispatch:
         """Take back the units that dead workers held, and return these workers. Each was working on
         its first range.
         """
-        timed_out = set(filter(self._has_timed_out, self._workers.mail.lost))
-        for worker in timed_out:
-            self._workers.end_birth(worker)
-
         dead = self._workers.take_dead()
         for worker in dead:
             queue = self._held.pop(worker, None)
@@ -144,7 +140,7 @@ class Dispatch:
                 later.todo.take_back(units)
 
             if len(first) == 1:
-                self._count_death(work, first.start, worker, worker in timed_out)
+                self._count_death(work, first.start, worker)
             else:
                 for unit in reversed(first):
                     work.todo.take_back(range(unit, unit + 1))
@@ -260,8 +256,9 @@ class Dispatch:
             if work.error is not None:
                 self.withdraw(work)
 
-    def _count_death(self, work: Work, unit: int, worker: int, timed_out: bool) -> None:
+    def _count_death(self, work: Work, unit: int, worker: int) -> None:
         """Try a unit again during which a worker died, or count its members as failed."""
+        timed_out = self._timed_out(work, unit, worker)
         if timed_out:
             work.tries[unit] += 1
         else:
@@ -293,17 +290,13 @@ class Dispatch:
         }
         self._give_up(work, [{**record, "member": member} for member in range(start, stop)])
 
-    def _has_timed_out(self, worker: int) -> bool:
+    def _timed_out(self, work: Work, unit: int, worker: int) -> bool:
         """Whether a dead worker was killed by its own deadline."""
         timeout = self._rules.member_timeout
-        if timeout is None or worker not in self._since or not self._held.get(worker):
+        if timeout is None or work.kind != Kind.EVALUATE or worker not in self._since:
             return False
 
-        work, units = self._held[worker][0]
-        if work.kind != Kind.EVALUATE:
-            return False
-
-        bounds = work.bounds[units.start]
+        bounds = work.bounds[unit]
         allowed = timeout * work.rank_state.members_at_once(*bounds, version=work.version)
         return time.monotonic() - self._since[worker] >= 0.95 * allowed
 

@@ -209,7 +209,7 @@ class Workers:
         for rank, arrival in list(self._arrivals.items()):
             birth = arrival.birth
             if birth.link.tag in (mailbox.RESULT_TAG, mailbox.FAILURE_TAG):
-                self.end_birth(rank)
+                del self._arrivals[rank]
             elif birth.has_ended():
                 self.mail.give_up(rank)
             elif birth.is_late and (rank in self.arriving or birth.is_suspended):
@@ -225,10 +225,6 @@ class Workers:
 
         for node in self._nodes:
             self._fill(node)
-
-    def end_birth(self, rank: int) -> None:
-        """Let a worker count as born, whatever it dies of from now on."""
-        self._arrivals.pop(rank, None)
 
     def end_births(self) -> None:
         """End the replacements that are not born yet, and start no more, since the work is done."""

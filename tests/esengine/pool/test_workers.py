@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 
-from esengine.pool.dispatch import Dispatch
 from esengine.pool.fault_rules import FaultRules
-from esengine.pool.rank_state import Kind
-from esengine.pool.work import Failures, Work
 from esengine.pool.workers import Workers
-from esengine.ranks import StopRequest, mailbox
-from esengine.ranks.successors import MOST_FAILURES
+from esengine.ranks import mailbox
 
 
 class Mail:
@@ -125,28 +121,6 @@ def test_a_birth_that_takes_too_long_is_given_up_and_begun_again_a_few_times(
         workers.take_dead()
     assert not workers.can_go_on
     assert "not replaced any more, since several replacements in a row" in capfd.readouterr().err
-
-
-def test_replacements_killed_for_slow_members_are_replaced_again(
-    clock: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("esengine.pool.dispatch.time", SimpleNamespace(monotonic=lambda: clock[0]))
-    workers, mail, _ = workers_of([[0, 1]])
-    rules = FaultRules(member_timeout=1.0, member_retries=2 * MOST_FAILURES)
-    dispatch = Dispatch(workers, StopRequest(), rules)
-    rank_state: Any = SimpleNamespace(members_at_once=lambda start, stop, version: 1)
-    work = Work(
-        rank_state, 1, Kind.EVALUATE, [(0, 1)], {}, Failures(1.0, rules, lambda failures: None)
-    )
-    dispatch.submit(work)
-    for rank in range(1, 2 * MOST_FAILURES):
-        clock[0] += 2.0
-        mail.lost = [rank]
-        assert dispatch.take_dead() == [rank]
-        mail.source, mail.tag = rank + 1, mailbox.READY_TAG
-        dispatch.take_message(bytearray(8))
-    assert workers.can_go_on
-    assert work.tries[0] == rank
 
 
 def test_a_replacement_that_has_arrived_is_given_up_only_if_it_stands_still(
