@@ -9,7 +9,8 @@ from typing import Any
 from esengine.errors import UserError, pip_install
 from esengine.ranks.launch_variables import launched_rank, launched_size, leave_environment
 
-_SEGMENTS = ("sm_segment.", "vader_segment.", "mpich_shm_")  # of Open MPI 5, Open MPI 4, and MPICH
+# Of Open MPI 5 and MPICH. Open MPI 4 unlinks its own by itself, and complains if one is gone.
+_SEGMENTS = ("sm_segment.", "mpich_shm_")
 
 
 def world_comm() -> Any:
