@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 from esengine.environments import EnvironmentSpec
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
 from esengine.policies import Actor, PolicySpec
-from esengine.policies.forward_pass import forward_reference
 from esengine.simulators import BatchSimulator, make_simulator
 
 
@@ -81,23 +81,36 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
 
 
 class PlainLoop:
-    """The loop of a script without this project: gymnasium's step and a policy in NumPy."""
+    """The loop of a script without this project: gymnasium's step and a policy in NumPy, which
+    takes observations as they are.
+    """
 
     def __init__(self, spec: EnvironmentSpec, actor: Actor) -> None:
         self.env = spec.make()
-        self.actor = actor
-        self._layers = actor.spec.layers
+        space: Any = self.env.action_space
+        self._discrete = actor.spec.action.kind == "discrete"
+        if not self._discrete:
+            self._low, self._high = space.low, space.high
+            self._half_range = (space.high - space.low) / 2
+
+        layers = []
+        offset = 0
+        for layer in actor.spec.layers:
+            (shape,) = layer.shapes
+            own = actor.parameters[offset : offset + layer.num_parameters]
+            layers.append((own[: math.prod(shape)].reshape(shape), own[math.prod(shape) :]))
+            offset += layer.num_parameters
+        *self._hidden, (self._weights, self._biases) = layers
 
     def act(self, observation: Any) -> Any:
         """The action of the same policy, computed by NumPy."""
-        flat = np.asarray(observation, np.float32)
-        actor = self.actor
-        scaling = (actor.observation_mean, actor.observation_inverse_std)
-        outputs = forward_reference(actor.parameters, self._layers, flat, *scaling)
-        if actor.spec.action.kind == "discrete":
-            return int(np.argmax(outputs))
-        space: Any = self.env.action_space
-        return np.clip(outputs * (space.high - space.low) / 2, space.low, space.high)
+        x = np.asarray(observation, np.float32)
+        for weights, biases in self._hidden:
+            x = np.tanh(x @ weights + biases)
+        outputs = x @ self._weights + self._biases
+        if self._discrete:
+            return int(outputs.argmax())
+        return np.clip(outputs * self._half_range, self._low, self._high)
 
     def episode(self, seed: int) -> list[Any]:
         """Run one episode; returns its actions."""

@@ -94,21 +94,18 @@ def test_a_missed_goal_is_an_exit_status_only_with_check(
     assert report([figure], None, check) == status
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "HalfCheetah-v5"])
 def test_the_plain_loop_does_the_same_work(env_id: str) -> None:
     spec = EnvironmentSpec(env_id)
     observations, action = describe(spec.make())
     policy = PolicySpec(observations.dim, action, (32, 32))
-    parameters = 0.3 * np.random.default_rng(0).standard_normal(policy.num_parameters).astype(
-        np.float32
-    )
-    actor = Actor(
-        policy,
-        parameters,
-        np.zeros(observations.dim, np.float32),
-        np.ones(observations.dim, np.float32),
-    )
+    random = np.random.default_rng(0)
+    parameters = 0.3 * random.standard_normal(policy.num_parameters).astype(np.float32)
+    mean = np.zeros(observations.dim, np.float32)
+    actor = Actor(policy, parameters, mean, np.ones_like(mean))
     plain, ours = PlainLoop(spec, actor), make_simulator(spec, observations, "auto")
     assert [len(plain.episode(seed)) for seed in range(5)] == [
         ours.run(actor, seed).num_steps for seed in range(5)
     ]
+    for observation in 2 * random.standard_normal((200, observations.dim)).astype(np.float32):
+        assert plain.act(observation) == pytest.approx(actor.act(observation), abs=2e-5)
