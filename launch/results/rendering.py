@@ -71,7 +71,7 @@ class Film:
     """What was rendered.
 
     Attributes:
-        frames: of all episodes.
+        frames: of all episodes, in the size of the film.
         fps: frames a second at the environment's own speed.
         episodes: the results of each until it ended or its film was cut.
         cut: for each, whether its film was cut before it ended.
@@ -115,7 +115,7 @@ def render(path: Path, settings: RenderSettings) -> Film:
     mean, inverse_std = problem.scaling()
     film = film_episodes(problem, Actor(problem.policy, parameters, mean, inverse_std), settings)
     with replacing(settings.out) as aside:
-        write_film(film, aside, settings.width)
+        write_film(film, aside)
     return film
 
 
@@ -131,8 +131,10 @@ def film_episodes(problem: EnvironmentProblem, actor: Actor, settings: RenderSet
         most = problem.max_episode_steps or math.inf
         steps = min(most, round(settings.seconds * fps) or math.inf)
         limit = None if math.isinf(steps) else int(steps)
-        every = max(1, round(fps / _GIF_FPS)) if settings.out.suffix.lower() == ".gif" else 1
-        camera = _Camera(env, every)
+        is_gif = settings.out.suffix.lower() == ".gif"
+        every = max(1, round(fps / _GIF_FPS)) if is_gif else 1
+        # H.264 halves the resolution of colours
+        camera = _Camera(env, every, settings.width, multiple=1 if is_gif else 2)
 
         evaluated = evaluation_episodes(settings.seed, settings.episodes, actor.parameters)
         seeds = problem.seeds(evaluated, np.arange(settings.episodes), 1)[:, 0]
@@ -178,15 +180,17 @@ def find_off_screen(environment: EnvironmentSpec) -> None:
 
 
 class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Keeps the pictures of an episode's states, every n states, and whether the environment ended
-    the episode.
+    """Keeps the pictures of an episode's states, every n states, in the size of the film, and
+    whether the environment ended the episode.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], every: int) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], every: int, width: int, multiple: int) -> None:
         super().__init__(env)
         self.frames: Frames = []
         self.has_ended = False
         self._every = every
+        self._width = width
+        self._multiple = multiple  # of pixels, to which width and height are rounded up
         self._steps = 0
 
     def reset(self, **how: Any) -> Any:
@@ -215,7 +219,10 @@ class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
                 f"the environment must render (height, width, 3) arrays in mode rgb_array, got "
                 f"{type(picture).__name__}; return them from render()"
             )
-        self.frames.append(np.array(picture, np.uint8))
+        height = round(picture.shape[0] * self._width / picture.shape[1])
+        size = [side + side % self._multiple for side in (self._width, height)]
+        image = Image.fromarray(np.asarray(picture, np.uint8))
+        self.frames.append(np.array(image.resize(size, Image.Resampling.LANCZOS)))
 
 
 def _drawing(environment: EnvironmentSpec) -> gymnasium.Env[Any, Any]:
@@ -230,42 +237,38 @@ def _drawing(environment: EnvironmentSpec) -> gymnasium.Env[Any, Any]:
     return environment.open(render_mode="rgb_array")
 
 
-def write_film(film: Film, path: Path, width: int) -> None:
-    """Write the film, ``width`` pixels wide, in the format of the path's ending.
-
-    Equal films give equal GIFs.
-    """
-    height = round(film.frames[0].shape[0] * width / film.frames[0].shape[1])
+def write_film(film: Film, path: Path) -> None:
+    """Write the film in the format of the path's ending. Equal films give equal GIFs."""
     if path.suffix.lower() == ".gif":
-        _write_gif(film, path, (width, height))
-    else:  # H.264 halves the resolution of colours
-        _write_mp4(film, path, (width + width % 2, height + height % 2))
+        _write_gif(film, path)
+    else:
+        _write_mp4(film, path)
 
 
-def _write_gif(film: Film, path: Path, size: tuple[int, int]) -> None:
-    shown = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in film.frames]
-    sample = shown[:: max(1, len(shown) // _PALETTE_FRAMES)]
-    strip = Image.new("RGB", (size[0], size[1] * len(sample)))
-    for row, picture in enumerate(sample):
-        strip.paste(picture, (0, row * size[1]))
+def _write_gif(film: Film, path: Path) -> None:
+    sample = film.frames[:: max(1, len(film.frames) // _PALETTE_FRAMES)]
     # One palette for all, so that colours do not flicker
+    strip = Image.fromarray(np.concatenate(sample))
     palette = strip.quantize(_COLOURS, Image.Quantize.MEDIANCUT)
 
-    pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in shown]
+    pictures = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in film.frames
+    ]
     delay_ms = max(20, round(100 / film.fps) * 10)  # a GIF counts hundredths of a second
     pictures[0].save(
         path, save_all=True, append_images=pictures[1:], duration=delay_ms, loop=0, optimize=False
     )
 
 
-def _write_mp4(film: Film, path: Path, size: tuple[int, int]) -> None:
+def _write_mp4(film: Film, path: Path) -> None:
+    height, width = film.frames[0].shape[:2]
     writer = _ffmpeg().write_frames(
-        str(path), size, fps=film.fps, macro_block_size=2, ffmpeg_log_level="error"
+        str(path), (width, height), fps=film.fps, macro_block_size=2, ffmpeg_log_level="error"
     )
     writer.send(None)
     for frame in film.frames:
-        picture = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
-        writer.send(np.asarray(picture).tobytes())
+        writer.send(frame.tobytes())
     writer.close()
 
 

@@ -24,7 +24,9 @@ from esengine.launch.runs.rows import (
     row_is_of_run,
 )
 
-_MOST_PARTS = 2000  # of a line that is drawn
+_MOST_PARTS = 1000  # of a line that is drawn, about one per pixel
+_MOST_ROWS = 1 << 17  # that are held; more are thinned as they come
+_SHORTEST_PART = 8  # rows
 _MACHINE = "machine."
 
 
@@ -33,6 +35,10 @@ class Columns:
 
     Rows of another run and damaged ones are left out, with a warning. Rows that are appended after
     the first column was read are not seen.
+
+    More than 131,072 rows are thinned as they are read, so that memory is bounded: of each of many
+    short parts of the run the rows are held that are the first, the last, the lowest or the highest
+    in one of the columns. Reading another column chooses them anew.
 
     Args:
         file: the rows.
@@ -54,18 +60,19 @@ class Columns:
         self._warn = warn_of_another_run
         self._size: int | None = None  # of the file when it was first read
         self._columns: dict[str, NDArray[np.float64]] = {}
+        self._is_thinned = False
         own = [row for row in file.end() if is_of_run(row, run)]
         self.last: Row | None = own[-1] if own else None
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """(num_rows,) values of a number, NaN where a row has none; ``machine.NAME`` is one of the
+        """(num_held,) values of a number, NaN where a row has none; ``machine.NAME`` is one of the
         machine's.
         """
         self.read(name)
         return self._columns[name]
 
     def vectors(self, name: str) -> NDArray[np.float64]:
-        """(num_rows, length) values of a list of numbers, which is named ``NAME[LENGTH]``; NaN
+        """(num_held, length) values of a list of numbers, which is named ``NAME[LENGTH]``; NaN
         where a row has none of this length.
         """
         self.read(name)
@@ -75,11 +82,20 @@ class Columns:
         """The ``machine`` object of every row."""
         return (row.machine for row in self._rows(MACHINES))
 
+    def counted(self, name: str) -> Iterator[tuple[int, int]]:
+        """The generation and the count of every row whose count with this name is not 0."""
+        fields = [(name, int | None, None)]
+        decoder = msgspec.json.Decoder(msgspec.defstruct("Row", fields, bases=(AnyRow,)))
+        counts = ((row.generation, getattr(row, name)) for row in self._rows(decoder))
+        return ((generation, count) for generation, count in counts if count)
+
     def read(self, *names: str) -> None:
         """Read columns in one pass; lists are named as in `vectors`."""
         missing = [name for name in dict.fromkeys(names) if name not in self._columns]
         if not missing:
             return
+        if self._is_thinned:  # which rows are held depends on all columns
+            missing += self._columns
         lists = [name for name in missing if name.endswith("]")]
         flat = [name for name in missing if not name.startswith(_MACHINE) and name not in lists]
         extra: list[tuple[str, Any, None]] = [
@@ -88,12 +104,12 @@ class Columns:
         extra += [(name.partition("[")[0], list[float | None] | None, None) for name in lists]
         decoder = msgspec.json.Decoder(msgspec.defstruct("Row", extra, bases=(AnyRow,)))
 
-        columns = {name: _Column(name) for name in missing}
+        held = _HeldRows(missing)
         rows = self._rows(decoder)
         while block := list(islice(rows, BLOCK)):
-            for column in columns.values():
-                column.add(block)
-        self._columns |= {name: column.values() for name, column in columns.items()}
+            held.add(block)
+        self._columns |= held.columns()
+        self._is_thinned = held.is_thinned
 
     def _rows(self, decoder: Decoder) -> Iterator[Any]:
         size = num_damaged = num_foreign = 0
@@ -144,6 +160,69 @@ def thinned(
     return xs[kept], ys[kept]
 
 
+class _HeldRows:
+    """Rows in columns. Of too many, cut into parts of equal length, those are held that are the
+    first, the last, the lowest or the highest of their part in a column of numbers.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        self._columns = {name: _Column(name) for name in names}
+        self._places = array("q")  # of the rows among all
+        self._num_rows = 0
+        self._length = _SHORTEST_PART // 2
+
+    @property
+    def is_thinned(self) -> bool:
+        return len(self._places) < self._num_rows
+
+    def add(self, rows: list[Any]) -> None:
+        for column in self._columns.values():
+            column.add(rows)
+        self._places.extend(range(self._num_rows, self._num_rows + len(rows)))
+        self._num_rows += len(rows)
+        if len(self._places) > _MOST_ROWS:
+            while len(self._places) > _MOST_ROWS // 2:
+                self._thin()
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        return {name: column.values() for name, column in self._columns.items()}
+
+    def _thin(self) -> None:
+        """Make the parts twice as long. Their extremes are among those of the shorter ones."""
+        self._length *= 2
+        places = np.frombuffer(self._places, np.int64)
+        parts = places // self._length
+        stays = np.zeros(places.size, np.bool_)
+        for column in self._columns.values():
+            values = column.values()
+            if values.ndim == 1:
+                stays[extremes(parts, values)] = True
+        self._places = array("q", places[stays].tobytes())
+        for column in self._columns.values():
+            column.keep(stays)
+
+
+def extremes(parts: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of the first, the last, the lowest and the highest value of each part.
+
+    Args:
+        parts: (num_values,) numbers of the parts, ascending.
+        values: (num_values,), of which NaN is none.
+    """
+    known = np.flatnonzero(~np.isnan(values))
+    if not known.size:
+        return known
+    parts, values = parts[known], values[known]
+    starts = np.flatnonzero(np.diff(parts, prepend=parts[0] - 1))
+    sizes = np.diff(starts, append=parts.size)
+    found = [starts, starts + sizes - 1]
+    for edge in (np.minimum, np.maximum):
+        at_edge = np.flatnonzero(values == edge.reduceat(values, starts).repeat(sizes))
+        found.append(at_edge[np.diff(parts[at_edge], prepend=parts[0] - 1) > 0])
+    indices: NDArray[np.int64] = known[np.concatenate(found)]
+    return indices
+
+
 class _Column:
     """One column, which grows by blocks of rows."""
 
@@ -158,6 +237,10 @@ class _Column:
     def values(self) -> NDArray[np.float64]:
         values = np.frombuffer(self._values, np.float64)
         return values.reshape(-1, self._length) if self._length else values
+
+    def keep(self, stays: NDArray[np.bool_]) -> None:
+        """Hold the rows that stay alone."""
+        self._values = array("d", self.values()[stays].tobytes())
 
     def _numbers(self, rows: list[Any]) -> NDArray[np.float64]:
         if self._name.startswith(_MACHINE):

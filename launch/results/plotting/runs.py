@@ -30,7 +30,7 @@ _POSITIONS = {"steps": "env_steps", "evaluations": "evaluations", "hours": "mach
 
 _CLOUD = "fitness_quantiles[7]"
 _USUAL = (
-    *("generation", "env_steps", "evaluations", "machine.elapsed_s", "failed_members"),
+    *("generation", "env_steps", "evaluations", "machine.elapsed_s"),
     *("fitness_max", "fitness_mean", "fitness_std", "episode_return_eval", "sigma", "axis_ratio"),
 )
 
@@ -79,18 +79,18 @@ class PlottedRun:
         return xs, -ys if best and self.config.train.minimize else ys
 
     def positions(self, x: str) -> NDArray[np.float64]:
-        """(num_rows,) places of the rows on an axis of `X_AXES`."""
+        """(num_held,) places of the rows on an axis of `X_AXES`."""
         return self.numbers(_POSITIONS[x]) / (3600 if x == "hours" else 1)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """(num_rows,) values of a number of the rows, NaN where a row has none. What most pictures
+        """(num_held,) values of a number of the rows, NaN where a row has none. What most pictures
         show is read with the first one.
         """
         self.columns.read(name, *_USUAL)
         return drawable(self.columns.numbers(name))
 
     def clouds(self) -> NDArray[np.float64]:
-        """(num_rows, 7) quantiles of the population's fitness."""
+        """(num_held, 7) quantiles of the population's fitness."""
         self.columns.read(_CLOUD, *_USUAL)
         return drawable(self.columns.vectors(_CLOUD))
 

@@ -22,7 +22,7 @@ _SHAPES = {
     "axis_ratio": "longest over shortest axis",
     "fitness_std": "standard deviation of fitness",
 }
-_MOST_CLOUDS = 4000  # generations whose cloud is drawn
+_MOST_CLOUDS = 1000  # generations whose cloud is drawn
 _BANDS = ((0, 6, 0.12), (1, 5, 0.2), (2, 4, 0.3))  # from which to which quantile, and the opacity
 
 

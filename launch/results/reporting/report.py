@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import tempfile
 from dataclasses import dataclass
@@ -143,6 +144,7 @@ def _pictures(run: PlottedRun, folder: Path) -> list[Section]:
         if run.config.train.minimize:
             caption = caption.replace("Fitness", "Cost")
         shown.append(picture(file, caption, "wide" if kind in ("steps", "profile") else "half"))
+        gc.collect()  # a figure refers to itself, and what drew it to 30 MB
     return [Section("Curves", pictures(shown))]
 
 
@@ -168,15 +170,19 @@ def _film(run: PlottedRun, settings: ReportSettings, folder: Path) -> list[Secti
 
 def _failures(run: PlottedRun, directory: RunDirectory) -> Section:
     parts = []
-    counts = run.numbers("failed_members")
-    generations = run.numbers("generation")[counts > 0].astype(int)
-    failed = list(zip(generations.tolist(), counts[counts > 0].astype(int).tolist(), strict=True))
-    if failed:
-        members = counted(sum(count for _, count in failed), "member")
-        parts.append(paragraph(f"{members} failed in {counted(len(failed), 'generation')}."))
-        parts.append(table(("generation", "failed members"), failed[:_MOST_FAILURES]))
-    if len(failed) > _MOST_FAILURES:
-        more = f"... and {len(failed) - _MOST_FAILURES} more generations, see metrics.jsonl."
+    first: list[tuple[int, int]] = []
+    num_members = num_generations = 0
+    for generation, count in run.columns.counted("failed_members"):
+        if len(first) < _MOST_FAILURES:
+            first.append((generation, count))
+        num_members += count
+        num_generations += 1
+    if first:
+        failed = counted(num_members, "member")
+        parts.append(paragraph(f"{failed} failed in {counted(num_generations, 'generation')}."))
+        parts.append(table(("generation", "failed members"), first))
+    if num_generations > len(first):
+        more = f"... and {num_generations - len(first)} more generations, see metrics.jsonl."
         parts.append(paragraph(more))
 
     starts = directory.starts()

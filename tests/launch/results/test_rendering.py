@@ -43,7 +43,7 @@ def test_a_gif_shows_the_episodes_of_an_evaluation(tmp_path: Path) -> None:
     assert len(film.frames) == sum(
         1 + episode.num_steps // 2 for episode in film.episodes
     )  # at 25 of 50 frames a second
-    assert frames[0].shape == (80, 120, 3)
+    assert frames[0].shape == film.frames[0].shape == (80, 120, 3)
     assert Image.open(out).info["duration"] % 40 == 0
     assert np.abs(frames[0] - frames[-1]).sum() > 0
     first = out.read_bytes()

@@ -18,7 +18,7 @@ import pytest
 
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
-from esengine.launch.runs import metrics_file
+from esengine.launch.runs import columns as columns_module, metrics_file
 from esengine.launch.runs.columns import Columns, thinned
 from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.run_directory import RunDirectory
@@ -249,15 +249,49 @@ def test_the_last_rows_are_read_without_the_others(
     assert Columns(metrics).last == row(30_000)
 
 
+def test_of_many_rows_the_extremes_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns_module, "_MOST_ROWS", 2000)
+    random = np.random.default_rng(0)
+    means, losses = random.normal(size=(2, 20_000))
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    lines = [
+        json.dumps(
+            row(g + 1)
+            | {"fitness_mean": means[g], "loss": losses[g] if g % 100 == 7 else None}
+            | {"failed_members": 2 * (g in (5, 11_111))}
+        )
+        for g in range(20_000)
+    ]
+    metrics.path.write_text("\n".join(lines) + "\n")
+
+    columns = Columns(metrics)
+    columns.read("generation", "fitness_mean")
+    held = columns.numbers("generation").astype(int) - 1
+    assert 200 < held.size <= 2000
+    assert (np.diff(held) > 0).all()
+    assert {0, 19_999, means.argmin(), means.argmax()} <= set(held)
+    assert (columns.numbers("fitness_mean") == means[held]).all()
+
+    known = ~np.isnan(columns.numbers("loss"))  # read later: other rows may be held
+    held = columns.numbers("generation").astype(int) - 1
+    assert held.size <= 2000
+    assert (columns.numbers("loss")[known] == losses[held[known]]).all()
+    assert np.nanmax(columns.numbers("loss")) == losses[7::100].max()
+    assert (columns.numbers("fitness_mean") == means[held]).all()
+    assert list(columns.counted("failed_members")) == [(6, 2), (11_112, 2)]
+
+
 def test_a_long_line_is_thinned_to_points_that_look_the_same() -> None:
     random = np.random.default_rng(0)
     xs, ys = np.arange(100_003.0), random.normal(size=100_003)
     few_xs, few_ys = thinned(xs, ys)
-    assert len(few_xs) < 9_000
+    assert len(few_xs) < 5_000
     assert (few_ys == ys[few_xs.astype(int)]).all()
     assert (np.diff(few_xs) > 0).all()
     assert {0.0, 100_002.0, ys.argmin(), ys.argmax()} <= set(few_xs)
-    assert thinned(xs[:8000], ys[:8000])[0].size == 8000
+    assert thinned(xs[:4000], ys[:4000])[0].size == 4000
 
 
 NAMES = [
