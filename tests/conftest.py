@@ -45,16 +45,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> scheduling.B
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With ``-n``, make the folder of the processes' shared memories. No test remembers consents."""
+    """With ``-n``, make the folder of the processes' shared memories, and remove it at the end,
+    however the processes ended. No test remembers consents.
+    """
     os.environ["XDG_STATE_HOME"] = os.devnull
     if FOLDER not in os.environ and config.getoption("numprocesses", None):
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-of-esengine-", dir=ROOT)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove it, however the processes ended."""
-    if FOLDER in os.environ and not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
+        folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-of-esengine-", dir=ROOT)
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture
