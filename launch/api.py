@@ -23,7 +23,13 @@ from esengine.demonstrations import Demonstrations
 from esengine.errors import UserError, listed
 from esengine.launch.demonstrations.collecting import CollectSettings, collected
 from esengine.launch.mpirun.local_ranks import must_launch
-from esengine.launch.python.arguments import as_settings, config_of, given_again, names_of
+from esengine.launch.python.arguments import (
+    as_settings,
+    callbacks_of,
+    config_of,
+    given_again,
+    names_of,
+)
 from esengine.launch.python.carried_out import (
     answered,
     on_every_rank,
@@ -66,7 +72,7 @@ def train(
     seed: int = 0,
     run_dir: str | Path | None = None,
     workers: int = 1,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool | None = None,
     **settings: Any,
 ) -> RunResult:
@@ -82,8 +88,9 @@ def train(
         seed: of every random number.
         run_dir: the folder of the run; default a new one in ``runs``.
         workers: processes that evaluate; 1 is this process. The result does not depend on it.
-        callbacks: called here after every generation with its row of metrics; one that returns True
-            ends the run in order, one that raises ends it with its exception and a checkpoint.
+        callbacks: a function, or several, called here after every generation with its row of
+            metrics; one that returns True ends the run in order, one that raises ends it with its
+            exception and a checkpoint.
         quiet: show no progress; default False in a terminal or a notebook.
         **settings: all other flags of ``esengine train METHOD --help-all``, with underscores.
             Functions, dictionaries, arrays, policies and demonstrations stand for the texts and
@@ -94,10 +101,17 @@ def train(
         WorkerError: too many members raised; its cause is the first one's exception.
         Stopped: Ctrl-C, a `KeyboardInterrupt`; a checkpoint is saved.
     """
+    callbacks = callbacks_of(callbacks)
+    if not isinstance(method, str):
+        raise UserError(
+            f"method must be a name, got {method!r:.80}; an environment is the second argument, as "
+            f"in train('cma-es', env)"
+        )
     named: dict[str, Any] = {"env": env, "objective": objective, "generations": generations}
     named |= {"seed": seed, "population_size": population_size, "run_dir": run_dir}
     named["workers"] = None if "ranks" in settings else workers
-    with as_settings({**named, **settings, "quiet": _quiet(quiet)}, names_of(method)) as given:
+    values = {**named, **settings, "quiet": _quiet(quiet)}
+    with as_settings(values, names_of(method), f"esengine train {method} --help-all") as given:
         config = completed(config_of(method, given))
         path = config.train.run_dir or default_path(config)
         launched = must_launch(config.train.workers or 1, config.worker_timeout)
@@ -119,7 +133,7 @@ def resume(
     expert: Callable[..., Any] | None = None,
     policy: Callable[..., Any] | None = None,
     workers: int = 1,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool | None = None,
     trust_modules: bool = False,
     **budgets: Any,
@@ -143,10 +157,10 @@ def resume(
         WorkerError: too many members raised.
         Stopped: Ctrl-C; a checkpoint is saved.
     """
-    path = path_of(run_dir)
+    path, callbacks = path_of(run_dir), callbacks_of(callbacks)
     given_again(path, {"env_id": env, "objective": objective, "expert": expert, "policy": policy})
     known = {"workers", *BudgetSettings.__dataclass_fields__}
-    with as_settings({"workers": workers, **budgets}, known) as changes:
+    with as_settings({"workers": workers, **budgets}, known, "esengine resume --help") as changes:
         world = World()
         directory = world.agree(
             lambda: reopen(path, changes, trust_modules) if world.is_master else None
@@ -174,7 +188,7 @@ def minimize(
     population_size: int | None = None,
     seed: int = 0,
     workers: int = 1,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     quiet: bool | None = None,
     **settings: Any,
 ) -> RunResult:
@@ -210,6 +224,7 @@ def minimize(
             f"minimize works in memory and takes a function, got {listed(kept)}; use "
             f"esengine.train for a run"
         )
+    callbacks = callbacks_of(callbacks)
     if isinstance(x0, int):
         dimension, x0 = x0, None
     if x0 is not None:
@@ -224,7 +239,8 @@ def minimize(
     named |= {"sigma": sigma, "population_size": population_size}
     named["workers"] = None if "ranks" in settings else workers
 
-    with as_settings({**named, **settings, "quiet": _quiet(quiet)}, names_of(method)) as given:
+    values = {**named, **settings, "quiet": _quiet(quiet)}
+    with as_settings(values, names_of(method), f"esengine train {method} --help-all") as given:
         config = config_of(method, given)
         config.check()
         if not must_launch(config.train.workers or 1, config.worker_timeout):
@@ -274,7 +290,7 @@ def evaluate(
     }
     named["workers"] = None if "ranks" in settings else workers
     known = {"policy", *EvaluateSettings.__dataclass_fields__} - {"json"}
-    with as_settings({**named, **settings}, known) as given:
+    with as_settings({**named, **settings}, known, "esengine evaluate --help") as given:
         path = Path(given.pop("policy"))
         given_again(path, {"env_id": env, "policy": network})
         chosen = settings_from(EvaluateSettings, given)
@@ -329,7 +345,8 @@ def collect(
         "seed": seed,
     }
     named |= {"workers": None if "ranks" in settings else workers, "quiet": _quiet(quiet)}
-    with as_settings({**named, **settings}, CollectSettings.__dataclass_fields__) as given:
+    fields = CollectSettings.__dataclass_fields__
+    with as_settings({**named, **settings}, fields, "esengine collect --help") as given:
         chosen = settings_from(CollectSettings, given)
         number = chosen.workers or 1
         found = answered(lambda stop, caller: collected(chosen, number, stop, caller))

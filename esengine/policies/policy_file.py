@@ -41,7 +41,7 @@ _LATER: dict[str, Any] = {
 """Parts of an architecture that version 1.0 did not have, with what it had in their place."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Policy:
     """A trained policy: ``policy.act(observation)`` gives an action for its environment.
 
@@ -63,6 +63,12 @@ class Policy:
     fresh_env: bool = False
     _space: Any = field(default=None, init=False, repr=False, compare=False)
     _acting: tuple[Actor, int] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"Policy({self.environment.env_id}, {self.spec.observation_dim} observations, "
+            f"{self.parameters.size:,} parameters)"
+        )
 
     def reset(self) -> None:
         """Begin a new episode: forget what a recurrent policy has seen, and count steps from 0."""

@@ -18,7 +18,7 @@ import gymnasium
 
 from esengine.checks import text_of
 from esengine.demonstrations import Demonstrations, save_demonstrations
-from esengine.errors import UserError, listed, nearest
+from esengine.errors import UserError, nearest
 from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.auto_method import AUTO, chosen, kind_of
@@ -26,6 +26,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.methods import defaults_of
 from esengine.launch.settings.other_names import answer, without_aliases
 from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.training.loop import Callback
 from esengine.policies import Policy, load_policy, save_policy
 from esengine.user_code import give_object, is_object, named_object
 
@@ -85,12 +86,15 @@ def _is_plain(env: gymnasium.Env[Any, Any]) -> bool:
 
 
 @contextmanager
-def as_settings(given: Mapping[str, Any], known: Iterable[str]) -> Iterator[dict[str, Any]]:
+def as_settings(
+    given: Mapping[str, Any], known: Iterable[str], command: str
+) -> Iterator[dict[str, Any]]:
     """Arguments as settings, for the ``with`` block, in which files stand for objects.
 
     Args:
         given: by name; those that are None are left out.
         known: the settings that there are.
+        command: what lists them.
 
     Raises:
         UserError: a name is unknown, or an object cannot be used.
@@ -104,19 +108,19 @@ def as_settings(given: Mapping[str, Any], known: Iterable[str]) -> Iterator[dict
     if env is not None or env_id is not None:
         values = environment_settings(env if env_id is None else env_id) | values
     values = without_aliases({k: v for k, v in values.items() if v is not None}, names)
-    _check_names(values, names)
+    _check_names(values, names, command)
 
     with TemporaryDirectory(prefix="esengine-") as folder:
         yield {name: _setting(name, value, Path(folder)) for name, value in values.items()}
 
 
-def _check_names(values: Mapping[str, Any], known: set[str]) -> None:
+def _check_names(values: Mapping[str, Any], known: set[str], command: str) -> None:
     """Raises UserError for an argument that is no setting, with what was meant."""
     for name in sorted(set(values) - known):
         ours = answer(name, known)
         if ours is not None:
             raise UserError(f"{name} is called {ours} here, got {name}; use that")
-        meant = nearest(name, known) or f"; they are {listed(sorted(known))}"
+        meant = nearest(name, known | {"callbacks"}) or f"; {command} lists them"
         raise UserError(f"arguments must be settings, got {name}{meant}")
 
 
@@ -171,6 +175,17 @@ def _rule(value: Any) -> str:
 def _texts(values: Mapping[str, Any]) -> tuple[str, ...]:
     """A dictionary as texts name=value."""
     return tuple(f"{name}={text_of(value)}" for name, value in values.items())
+
+
+def callbacks_of(given: Callback | Iterable[Callback]) -> tuple[Callback, ...]:
+    """One callback, or several, as a tuple. Raises UserError for what cannot be called."""
+    found = (given,) if callable(given) else given
+    if not isinstance(found, Iterable) or not all(map(callable, several := tuple(found))):
+        raise UserError(
+            f"callbacks must be a function of a row of metrics, or a list of them, got "
+            f"{given!r:.80}; for example [print]"
+        )
+    return several
 
 
 def given_again(path: Path, given: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ class EvaluateSettings(FaultRules, _Episodes):
         writable_folder(self, "json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The returns of a policy's episodes.
 
@@ -79,6 +79,13 @@ class Evaluation:
 
     returns: tuple[float, ...]
     failed: int = 0
+
+    def __repr__(self) -> str:
+        failed = f", failed={self.failed}" if self.failed else ""
+        return (
+            f"Evaluation(mean_return={self.mean_return:.6g}, "
+            f"standard_error={self.standard_error:.3g}, episodes={len(self.returns)}{failed})"
+        )
 
     @property
     def mean_return(self) -> float:

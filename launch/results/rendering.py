@@ -93,7 +93,7 @@ def render_command(argv: list[str], stop: StopRequest) -> int:
     for number, (episode, was_cut) in enumerate(zip(film.episodes, film.cut, strict=True)):
         length = f"{episode.num_steps} steps"
         if was_cut:
-            length = f"its first {length}, where --seconds cut it"
+            length = f"its first {length}; --seconds 0 films whole episodes"
         put(f"episode {number}: return {episode.episode_return:.2f} in {length}")
     put(f"{len(film.frames)} frames in {settings.out}")
     return 0

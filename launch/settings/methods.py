@@ -6,6 +6,7 @@ A name with a colon is a user's own strategy, ``module:Class``, whose settings s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import import_module
@@ -159,7 +160,13 @@ def settings_of(method: str) -> type[Settings]:
     """The settings class of a method. Raises UserError for an unknown one, with the known ones."""
     if ":" in method:
         return _settings_of_strategy(method)
-    one_of("the method", method, METHODS, "see esengine train --help")
+    is_environment = re.search(r"-v\d+$", method) is not None
+    way_out = (
+        "name a method first, then its environment"
+        if is_environment
+        else "see esengine train --help"
+    )
+    one_of("the method", method, METHODS, way_out)
     module, _, name = _SETTINGS[METHODS[method]][method].partition(":")
     kind: type[Settings] = getattr(import_module(f"esengine.algorithms.{module}"), name)
     return kind

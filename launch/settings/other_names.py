@@ -30,8 +30,8 @@ _OURS = {
     "initial_mean": ("x0", "center_init"),
     "lower_bound": ("bounds", "lower", "lb"),
     "dimension": ("dim", "num_dims", "solution_length", "num_params"),
-    "hidden_sizes": ("net_arch", "hidden", "layers"),
-    "policy": ("network", "policy_kwargs"),
+    "hidden_sizes": ("net_arch", "policy_kwargs", "hidden", "layers"),
+    "policy": ("network",),
     "init_policy": ("warm_start", "pretrained"),
     "eval_every": ("eval_freq", "eval_interval"),
     "eval_episodes": ("n_eval_episodes", "num_eval_episodes"),
@@ -39,7 +39,8 @@ _OURS = {
     "episodes": ("n_episodes", "n_eval_episodes", "num_episodes"),
     "run_dir": ("log_dir", "logdir", "output", "save_path", "outdir"),
     "checkpoint_every": ("save_freq", "save_every", "checkpoint_freq"),
-    "quiet": ("verbose", "silent"),
+    "keep_members": ("keep_evaluations", "store_solutions", "log_evaluations"),
+    "quiet": ("verbose", "silent", "progress_bar"),
     "normalize_observations": ("obs_norm", "observation_normalization", "norm_obs"),
 }
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -47,12 +48,30 @@ def test_unknown_settings_and_methods_list_the_known_ones() -> None:
         esengine.minimize(sphere, 3, popsize=4)
     with pytest.raises(UserError, match=r"got toleranse_fun; did you mean tolerance_fun\?"):
         esengine.minimize(sphere, 3, toleranse_fun=4)
-    with pytest.raises(UserError, match=r"got zebra; they are .*active, .*workers"):
+    with pytest.raises(UserError, match=r"got zebra; esengine train cma-es --help-all lists them"):
         esengine.minimize(sphere, 3, zebra=4)
+    with pytest.raises(UserError, match=r"got callback; did you mean callbacks\?"):
+        esengine.minimize(sphere, 3, callback=print)
     with pytest.raises(
         UserError, match="one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es"
     ):
         esengine.minimize(sphere, 3, method="adam")
+
+
+def test_an_environment_in_place_of_the_method_is_answered_with_the_order() -> None:
+    with pytest.raises(UserError, match="got 'CartPole-v1'; name a method first"):
+        esengine.train("CartPole-v1")
+    with pytest.raises(UserError, match=r"^method must be a name, .* is the second argument"):
+        esengine.train(gymnasium.make("CartPole-v1"))  # type: ignore[arg-type]
+
+
+def test_one_callback_needs_no_list() -> None:
+    rows: list[dict[str, Any]] = []
+    result = esengine.minimize(sphere, 3, generations=4, callbacks=rows.append)
+    assert len(rows) == result.generations
+    for wrong in (5, ["print"], None):
+        with pytest.raises(UserError, match=r"^callbacks must be a function .* for example"):
+            esengine.minimize(sphere, 3, callbacks=wrong)  # type: ignore[arg-type]
 
 
 def test_settings_have_types_and_minimize_keeps_no_run() -> None:
@@ -94,6 +113,8 @@ def test_train_evaluate_and_load_a_policy(tmp_path: Path, ranks: int) -> None:
     np.testing.assert_array_equal(policy.parameters, result.parameters)
     evaluation = esengine.evaluate(tmp_path / "run", episodes=5)
     assert len(evaluation.returns) == 5
+    assert repr(evaluation).startswith("Evaluation(mean_return=")
+    assert repr(policy) == "Policy(CartPole-v1, 4 observations, 114 parameters)"
     assert json.loads((tmp_path / "run" / "done.json").read_text())["generations"] == 2
     assert policy.act(np.zeros(4)) in (0, 1)
 

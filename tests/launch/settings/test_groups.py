@@ -68,6 +68,8 @@ def test_every_flag_of_every_method_is_described() -> None:
         ("--lr", "--learning-rate"),
         ("--n-envs=4", "--workers"),
         ("--popsize", "--population-size"),
+        ("--policy-kwargs", "--hidden-sizes"),
+        ("--keep-evaluations", "--keep-members"),
     ],
 )
 def test_a_name_of_another_package_is_answered_with_ours(flag: str, ours: str) -> None:
