@@ -22,7 +22,7 @@ from benchmarks.learning.cases import SEEDS, Case
 from benchmarks.learning.run import Outcome, outcome
 from benchmarks.overlap import Case as Workload, simulated_share
 from esengine.launch.settings.parse_train import parse_train
-from esengine.launch.training.run import method_run
+from esengine.launch.training.method_run import method_run
 
 HERE = Path(__file__).resolve().parent
 RUNS = Path("runs/lag")

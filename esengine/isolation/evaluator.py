@@ -19,8 +19,10 @@ MOST_KILLS = 3
 """The number of children that something outside may kill during an evaluation before its members
 count as failed.
 """
-_START_S = 30.0  # extra time of the first evaluation, which may load what the zygote did not
-_SLOWER = 3.0  # times that evaluation, the extra time of a later child's first one
+# A child's first evaluation may load what its source did not. Its extra time is `_SLOWER` times the
+# first one that was answered; before that, `_START_S` and `_SLOWER` times the making of a child.
+_START_S = 5.0
+_SLOWER = 3.0
 _CLOSE_S = 3.0  # until a child has closed what it has opened
 
 
@@ -108,7 +110,8 @@ class IsolatedEvaluator:
         self._usual = episodes_per_member
         self._child: Evaluating | None = None
         self._version = -1  # of the context that the child has
-        self._start_s: float | None = None
+        self._extra_s = 0.0  # of a child's first evaluation
+        self._has_evaluated = False
         self.num_forks = 0
 
     def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
@@ -164,16 +167,16 @@ class IsolatedEvaluator:
 
         deadline = None
         if self._timeout is not None:
-            extra_s = _START_S if self._start_s is None else _SLOWER * self._start_s
             stop = members.first + len(members.members)
             span_s = self._timeout * self._allowed(members.first, stop)
-            deadline = began + span_s + (extra_s if is_first else 0.0)
+            deadline = began + span_s + (self._extra_s if is_first else 0.0)
         num_episodes = 0
         while True:
             left_s = None if deadline is None else deadline - time.monotonic()
             message = _received(child, left_s)
-            if is_first and self._start_s is None:
-                self._start_s = min(_START_S, time.monotonic() - began)
+            if is_first and not self._has_evaluated:
+                self._has_evaluated = True
+                self._extra_s = min(self._extra_s, _SLOWER * (time.monotonic() - began))
             if message is None:
                 raise EOFError
             if child.is_spent:
@@ -185,10 +188,13 @@ class IsolatedEvaluator:
                 deadline = time.monotonic() + self._timeout
 
     def _new_child(self) -> Evaluating:
+        began = time.monotonic()
         if self._payload is not None:
             self._source.prepare(self._payload)
-            self._payload = None
         self._child = self._source.child()
+        if self._payload is not None:
+            self._payload = None
+            self._extra_s = _START_S + _SLOWER * (time.monotonic() - began)
         self._version = -1
         self.num_forks += 1
         return self._child

@@ -110,10 +110,9 @@ class TrainSettings(
             owner = "--noise off, since fitness is no return there"
             belong_to(self, owner, "--noise on", "novelty", "goals", "reward")
 
-        if self.isolate and (self.command is not None or self.goals != "own"):
-            what = "--goals curriculum" if self.command is None else "--command"
+        if self.isolate and self.command is not None:
             raise UserError(
-                f"--isolate must be used with --objective or --env-id, got {what}; drop it"
+                "--isolate must be used with --objective or --env-id, got --command; drop it"
             )
         if self.ranks_per_member is not None:
             self._check_team()
@@ -312,10 +311,10 @@ class RunConfig:
     @property
     def isolates(self) -> bool:
         """Whether members are evaluated in child processes of the workers. Programs are child
-        processes themselves, and recorded episodes come from the workers.
+        processes themselves.
         """
         train = self.train
-        if train.command is not None or train.goals != "own" or train.ranks_per_member is not None:
+        if train.command is not None or train.ranks_per_member is not None:
             return False
         may_isolate = family_of(self.method).reads("member", "isolate")
         return may_isolate and (train.isolate or train.member_timeout is not None)

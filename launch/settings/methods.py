@@ -54,6 +54,7 @@ _LEARNER: Groups = {
     "episode": ("max_episode_steps", "rules", "fresh_env", "env_backend"),
     "evaluation": ALL,
     "fault_tolerance": ("member_retries", "member_timeout", "respawn"),
+    "member": ("isolate",),
 }
 _MEMBERS = ("episodes_per_member", "member_statistic", "member_quantile", "episode_seeds")
 

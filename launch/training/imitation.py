@@ -38,9 +38,9 @@ from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import flags_of_environment
 from esengine.launch.settings.planners import check_planner, load_fitted, load_planner
 from esengine.launch.training.loop import RoundTraining, Training
+from esengine.launch.training.method_run import MethodRun
 from esengine.launch.training.planner_experts import planner_expert
 from esengine.launch.training.problem_from_settings import environment_problem, initial_row
-from esengine.launch.training.run import MethodRun
 from esengine.policies import load_policy
 from esengine.pool import Built
 from esengine.problems import EnvironmentProblem

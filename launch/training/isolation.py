@@ -20,7 +20,7 @@ from esengine.isolation.teams import Teams
 from esengine.launch.mpirun.teams import launching
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import family_of
-from esengine.launch.training.problem_from_settings import build_problem
+from esengine.launch.training.method_run import method_run
 from esengine.launch.training.team_rank import described
 from esengine.problems import EnvironmentProblem
 from esengine.ranks import World
@@ -91,7 +91,7 @@ def _prepare(
     """In the zygote: make the problem, with everything compiled and nothing opened."""
     given = json.loads(payload)
     os.environ[WORKER_VARIABLE] = str(given["worker"])
-    problem = build_problem(RunConfig.from_json(given["config"]), objective)
+    problem = method_run(RunConfig.from_json(given["config"]), objective).build(False).problem
     problem.set_context(problem.context())
     if isinstance(problem, EnvironmentProblem):
         problem.warm_up()

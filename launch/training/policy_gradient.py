@@ -10,8 +10,8 @@ from esengine.demonstrations.recording import Recorder
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.loop import RoundTraining, Training
+from esengine.launch.training.method_run import MethodRun
 from esengine.launch.training.problem_from_settings import environment_problem, initial_row
-from esengine.launch.training.run import MethodRun
 from esengine.pool import Built
 from esengine.problems import EnvironmentProblem
 

@@ -19,8 +19,8 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.methods import REPERTOIRE, STRATEGY, family_of
 from esengine.launch.training.isolation import in_teams
+from esengine.launch.training.method_run import method_run
 from esengine.launch.training.restoring import check_environment, warn_of_changes
-from esengine.launch.training.run import method_run
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.pool import FaultRules, Pool, on_all_ranks
 from esengine.problems import FAILED

@@ -27,13 +27,13 @@ from esengine.launch.settings.methods import POLICY_GRADIENT, STRATEGIES, settin
 from esengine.launch.settings.settings_values import settings_from
 from esengine.launch.training.imitation import load_given, with_environment
 from esengine.launch.training.loop import RoundTraining, Training
+from esengine.launch.training.method_run import MethodRun
 from esengine.launch.training.policy_gradient import check_policy, make_ppo
 from esengine.launch.training.problem_from_settings import (
     common_horizon,
     environment_problem,
     initial_row,
 )
-from esengine.launch.training.run import MethodRun
 from esengine.noise import table_log2
 from esengine.pool import Built
 from esengine.problems import EnvironmentProblem

@@ -31,14 +31,8 @@ from esengine.launch.runs.run_lock import wait_until_free
 from esengine.launch.runs.run_set import runs_of_set, write_set
 from esengine.launch.settings.config import RunConfig, flags_from
 from esengine.launch.terminal.set_view import SetView
-from esengine.launch.training.run import (
-    completed,
-    method_run,
-    noting,
-    part_of,
-    prepare,
-    rules_of,
-)
+from esengine.launch.training.method_run import method_run
+from esengine.launch.training.run import completed, noting, part_of, prepare, rules_of
 from esengine.launch.training.start_and_resume import reason_not_to_go_on, reopen
 from esengine.noise import TableNeed
 from esengine.noise.table import check_table_room

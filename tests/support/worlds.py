@@ -48,12 +48,12 @@ class Target(gymnasium.Env[Any, Any]):
 
 class Forgetful(Target):
     """An environment that raises, sometimes or always, sleeps, hangs in C code, or gives a reward
-    or an observation that is not finite, as its ``fault`` says.
+    or an observation that is not finite, as its ``fault`` or the variable FAULT says.
     """
 
-    def __init__(self, fault: str = "raise") -> None:
+    def __init__(self, fault: str | None = None) -> None:
         super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
-        self.fault = fault
+        self.fault = fault or os.environ.get("FAULT", "raise")
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -68,7 +68,7 @@ class Forgetful(Target):
         what = what or ("raise" if kind == "sometimes" else kind)
         if now and what == "raise":
             raise ZeroDivisionError("the simulator diverged")
-        if what == "hang":
+        if now and what == "hang":
             ctypes.PyDLL(None).sleep(1000)
         if what in ("sleep", "brief"):
             time.sleep(0.05 if what == "sleep" else 0.001)

@@ -11,6 +11,7 @@ import pytest
 from esengine.isolation import zygote_of_process
 from tests.conftest import Run
 from tests.support.launches import under_mpirun
+from tests.support.learners import demonstrations
 from tests.support.runs import rows, same_run
 from tests.support.words import words
 
@@ -63,19 +64,41 @@ def test_ranks_without_fault_tolerance_survive_crashes(esengine_here: Run, tmp_p
 @pytest.mark.parametrize(
     "task",
     [
-        "truncation-es --env-id CartPole-v1 --population-size 20",
-        "openai-es --env-id simulations:TestInformed-v0 --returns m:energy --population-size 8",
+        "truncation-es --env-id CartPole-v1 --population-size 20 --sigma 0.3",
+        "openai-es --env-id simulations:TestInformed-v0 --returns m:energy --population-size 8 "
+        "--sigma 0.3",
+        "openai-es --env-id esengine/PointMaze-v0 --goals curriculum --population-size 8",
         "cma-es --objective simulations:noisy_beam --dimension 2 --returns cost g:stress m:speed",
         "cma-es --objective simulations:beams --dimension 2 --returns cost g:stress m:speed "
         "--batch 4",
+        "dagger --env-id CartPole-v1 --expert worlds:upright --episodes-per-round 3",
+        "gail --demonstrations demos.npz --generator snes --generator-arg population_size=8",
+        "ppo --env-id Pendulum-v1 --steps-per-round 400",
     ],
 )
 def test_isolated_members_have_the_same_bits(esengine_here: Run, tmp_path: Path, task: str) -> None:
-    start = words(f"train {task} --generations 3 --eval-every 2 --ranks 1 --sigma 0.3")
+    demonstrations(tmp_path / "demos.npz")
+    start = words(f"train {task} --generations 3 --eval-every 2 --ranks 1")
     for name, more in (("plain", ()), ("isolated", ("--isolate",))):
         result = esengine_here(*start, *more, "--run-dir", name)
         assert result.returncode == 0, result.stderr
     same_run(tmp_path / "plain", tmp_path / "isolated")
+
+
+def test_an_episode_that_hangs_while_it_is_recorded_is_as_one_that_raises(
+    esengine_here: Run, tmp_path: Path
+) -> None:
+    start = words(
+        "train ppo --steps-per-round 40 --env-id worlds:TestForgetful-v0 --generations 1 --ranks 1 "
+        "--member-timeout 1 --member-retries 0 --eval-every 9 --final-episodes 4 --seed 3 --eval-episodes 4"
+    )
+    for fault in ("raise", "hang"):
+        result = esengine_here(*start, "--run-dir", fault, FAULT=f"sometimes-{fault}")
+        assert result.returncode == 0, result.stderr
+    same_run(tmp_path / "raise", tmp_path / "hang")
+    assert errors(tmp_path / "hang") == {
+        "its process was killed, since it took longer than --member-timeout 1 s"
+    }
 
 
 def test_what_an_objective_leaves_behind_disturbs_nothing(
