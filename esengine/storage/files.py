@@ -82,13 +82,20 @@ def read_end(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def read_lines(path: Path, most: int) -> Iterator[bytes]:
-    """The lines of a regular file up to one of more than ``most`` bytes, which is given in parts.
-    Raises as `opened`.
+def read_lines(path: Path, most: int) -> Iterator[list[bytes]]:
+    """The lines of a regular file, each with its end, in lists of about ``most`` bytes. Raises as
+    `opened`, and ValueError for a line of more than ``most`` bytes.
     """
     with opened(path) as file:
-        while line := file.readline(most):
-            yield line
+        rest = b""
+        while part := file.read(most):
+            *lines, rest = (rest + part).split(b"\n")
+            if max(len(rest), len(lines[0]) if lines else 0) > most:
+                raise ValueError(f"it has a line of more than {most} bytes; move it away")
+            if lines:
+                yield [line + b"\n" for line in lines]
+        if rest:
+            yield [rest]
 
 
 def read_stream(path: Path, most: int) -> bytes:

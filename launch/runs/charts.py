@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 SHORT_RUN_S = 10.0
 _SIZE = (8.0, 4.5)  # inches
 _MOST_DRAWN = 1e100
-_X = ("generation", "env_steps", "evaluations")
+_PLACE = (0.11, 0.12, 0.79, 0.81)  # left, bottom, width and height of the axes in the figure
 _COSTS = ("cost_min", "fitness_mean")
+_LOSSES = ("loss", "loss_held_out")
 _LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("fitness_max", "best member", {"color": "tab:blue", "alpha": 0.35, "linewidth": 1.0}),
     ("fitness_mean", "mean of the population", {"color": "tab:blue", "linewidth": 1.2}),
@@ -103,13 +104,15 @@ def curve(directory: RunDirectory, config: RunConfig) -> bytes:
     train, columns = config.train, directory.columns()
     if columns.last is None:
         raise UserError(f"a curve needs a generation that has ended, got {directory.path}; wait")
-    columns.read(*_X, *_COSTS, *(name for name, *_ in _LINES), "loss", "loss_held_out")
     x = "evaluations" if train.is_function else "env_steps"
-    if not columns.numbers(x).any():  # a method that only reads demonstrations
+    if not columns.last[x]:  # a method that only reads demonstrations
         x = "generation"
+    losses = _LOSSES if "loss" in columns.last else ()
+    lines = _COSTS if train.minimize else [name for name, *_ in _LINES]
+    columns.read(x, *lines, *losses)
 
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=_SIZE)
+    axes = figure.add_axes(_PLACE)  # a layout engine would draw everything twice
     if train.minimize:
         _draw_costs(axes, columns, x)
     else:
@@ -128,7 +131,7 @@ def curve(directory: RunDirectory, config: RunConfig) -> bytes:
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
-    if "loss" in columns.last:
+    if losses:
         _draw_losses(axes.twinx(), columns, x)
 
     make_readable(figure)
@@ -170,7 +173,7 @@ def _draw_losses(axes: Axes, columns: Columns, x: str) -> None:
     _plot(axes, columns, x, "loss", label="loss", linestyle="-", **style)
     _plot(axes, columns, x, "loss_held_out", label="loss, held out", linestyle="--", **style)
     if np.nanmin(columns.numbers("loss")) > 0:
-        axes.set_yscale("log")
+        _logarithmic_y(axes)
     axes.set_ylabel("loss")
     axes.legend(frameon=False, fontsize=9, loc="lower left")
 
@@ -188,8 +191,21 @@ def _draw_costs(axes: Axes, columns: Columns, x: str) -> None:
     label = "lowest of the generation"
     axes.plot(*thinned(steps, lowest[known]), color="tab:red", linewidth=1.6, label=label)
     if np.nanmin(lowest) > 0:
-        axes.set_yscale("log")
+        _logarithmic_y(axes)
     axes.set_ylabel("cost")
+
+
+def _logarithmic_y(axes: Axes) -> None:
+    """Make the vertical axis logarithmic; over decades without what takes longest to draw, which is
+    small ticks, and labels that are formulas.
+    """
+    from matplotlib.ticker import NullLocator
+
+    axes.set_yscale("log")
+    low, high = axes.yaxis.get_data_interval()
+    if high >= 100 * low:
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _records(events: list[Any]) -> bytes:

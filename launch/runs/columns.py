@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.rows import (
-    BLOCK,
     MACHINES,
     AnyRow,
     Decoder,
@@ -80,14 +78,15 @@ class Columns:
 
     def machines(self) -> Iterator[dict[str, Any]]:
         """The ``machine`` object of every row."""
-        return (row.machine for row in self._rows(MACHINES))
+        return (row.machine for rows in self._rows(MACHINES) for row in rows)
 
     def counted(self, name: str) -> Iterator[tuple[int, int]]:
         """The generation and the count of every row whose count with this name is not 0."""
         fields = [(name, int | None, None)]
-        decoder = msgspec.json.Decoder(msgspec.defstruct("Row", fields, bases=(AnyRow,)))
-        counts = ((row.generation, getattr(row, name)) for row in self._rows(decoder))
-        return ((generation, count) for generation, count in counts if count)
+        decoder = msgspec.json.Decoder(msgspec.defstruct("Row", fields, bases=(AnyRow,), gc=False))
+        for rows in self._rows(decoder):
+            counts = ((row.generation, getattr(row, name)) for row in rows)
+            yield from ((generation, count) for generation, count in counts if count)
 
     def read(self, *names: str) -> None:
         """Read columns in one pass; lists are named as in `vectors`."""
@@ -102,27 +101,30 @@ class Columns:
             (name, Any, None) for name in flat if name not in AnyRow.__struct_fields__
         ]
         extra += [(name.partition("[")[0], list[float | None] | None, None) for name in lists]
-        decoder = msgspec.json.Decoder(msgspec.defstruct("Row", extra, bases=(AnyRow,)))
+        decoder = msgspec.json.Decoder(msgspec.defstruct("Row", extra, bases=(AnyRow,), gc=False))
 
         held = _HeldRows(missing)
-        rows = self._rows(decoder)
-        while block := list(islice(rows, BLOCK)):
-            held.add(block)
+        for rows in self._rows(decoder):
+            held.add(rows)
         self._columns |= held.columns()
         self._is_thinned = held.is_thinned
 
-    def _rows(self, decoder: Decoder) -> Iterator[Any]:
+    def _rows(self, decoder: Decoder) -> Iterator[list[Any]]:
+        """The rows of the run, many at once."""
         size = num_damaged = num_foreign = 0
-        for line, row in decoded(self._file.path, decoder):
-            if self._size is not None and size >= self._size:
-                break
-            size += len(line)
-            if row is None:
-                num_damaged += line.endswith(b"\n")  # another is being written
-            elif not row_is_of_run(row, self._run):
-                num_foreign += 1
-            else:
-                yield row
+        for lines, rows in decoded(self._file.path, decoder):
+            size += sum(map(len, lines))
+            while self._size is not None and size > self._size:  # appended since the first time
+                size -= len(lines.pop())
+                rows.pop()
+            whole = [row for row in rows if row is not None]
+            own = [row for row in whole if row_is_of_run(row, self._run)]
+            num_foreign += len(whole) - len(own)
+            num_damaged += len(rows) - len(whole)
+            if rows and rows[-1] is None and not lines[-1].endswith(b"\n"):
+                num_damaged -= 1  # it is being written
+            if own:
+                yield own
         if self._size is None:
             self._size = size
             self._tell(num_damaged, num_foreign)

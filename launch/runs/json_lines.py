@@ -8,6 +8,7 @@ import json
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class FailureLog:
         if not self.path.exists():
             return []
         found: dict[tuple[int, str, int], Failure] = {}
-        for line in lines_of(self.path):
+        for line in chain.from_iterable(blocks_of(self.path)):
             with suppress(ValueError):  # it is cut short, or damaged
                 failure = checked_record(parse_json(line), FailureRecord, str(self.path))
                 key = failure["generation"], failure["purpose"], failure["member"]
@@ -70,19 +71,14 @@ class FailureLog:
         replace_lasting(self.path, _as_lines(kept))
 
 
-def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file, each with its end.
+def blocks_of(path: Path) -> Iterator[list[bytes]]:
+    """The lines of a file, each with its end, many at once.
 
     Raises:
-        UserError: the file cannot be read, or has a line that is no record for its length.
+        UserError: the file cannot be read, or has a line that is too long for a record.
     """
     try:
-        for line in read_lines(path, LINE_BYTES):
-            if len(line) == LINE_BYTES and not line.endswith(b"\n"):
-                raise UserError(
-                    f"{path} must have lines of at most {LINE_BYTES} bytes; move it away"
-                )
-            yield line
+        yield from read_lines(path, LINE_BYTES)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} must be a readable file, but: {error}") from error
 

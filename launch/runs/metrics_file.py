@@ -6,14 +6,13 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from esengine.errors import UserError
-from esengine.launch.runs.json_lines import LINE_BYTES, Row, lines_of
+from esengine.launch.runs.json_lines import LINE_BYTES, Row, blocks_of
 from esengine.launch.runs.rows import (
-    BLOCK,
     PLAIN,
     AnyRow,
     decoded,
@@ -84,11 +83,13 @@ class MetricsFile:
             return row is not None and row.generation <= generation
 
         count, is_whole = 0, True
-        for line, row in decoded(self.path, PLAIN):
-            if row is not None:
-                self._check_run(row, run)
-            count += stays(row)
-            is_whole &= stays(row) and line.endswith(b"\n")
+        for lines, rows in decoded(self.path, PLAIN):
+            for row in rows:
+                if row is not None:
+                    self._check_run(row, run)
+            num_kept = sum(map(stays, rows))
+            count += num_kept
+            is_whole &= num_kept == len(lines) and lines[-1].endswith(b"\n")
 
         if count < generation:
             lost = f"{self.path} has lost rows: {count} of {generation} are left"
@@ -96,16 +97,16 @@ class MetricsFile:
         if is_whole:
             return
         with replacing(self.path) as aside:
-            kept = (line for line, row in decoded(self.path, PLAIN) if stays(row))
-            while block := list(islice(kept, BLOCK)):
-                append_whole(aside, b"".join(line.rstrip(b"\n") + b"\n" for line in block))
+            for lines, rows in decoded(self.path, PLAIN):
+                kept = [line for line, row in zip(lines, rows, strict=True) if stays(row)]
+                append_whole(aside, b"".join(line.rstrip(b"\n") + b"\n" for line in kept))
 
     def check_first(self, run: str) -> None:
         """Raises UserError if the first row is of another run."""
         if self.path.exists():
-            _, row = next(decoded(self.path, PLAIN), (b"", None))
-            if row is not None:
-                self._check_run(row, run)
+            _, rows = next(decoded(self.path, PLAIN), ([], [None]))
+            if rows[0] is not None:
+                self._check_run(rows[0], run)
 
     def _check_run(self, row: AnyRow, run: str) -> None:
         if not row_is_of_run(row, run):
@@ -128,7 +129,7 @@ class MetricsFile:
     def rows(self, run: str = "") -> Iterator[Row]:
         """All rows one by one, without those of another run and damaged ones."""
         if self.path.exists():
-            for line in lines_of(self.path):
+            for line in chain.from_iterable(blocks_of(self.path)):
                 row = parse_row(line)
                 if row is not None and is_of_run(row, run):
                     yield row

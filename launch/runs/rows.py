@@ -9,15 +9,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from esengine.launch.runs.json_lines import Row, lines_of
+from esengine.launch.runs.json_lines import Row, blocks_of
 from esengine.storage.files import parse_json
 
 MARK = 8  # characters of the identity that a row holds, which tell any two runs of a user apart
-BLOCK = 1000  # lines that are decoded at once, or fewer long ones
-_BLOCK_BYTES = 1 << 22
 
 
-class _Machine(msgspec.Struct):
+class _Machine(msgspec.Struct, gc=False):
     """The numbers of the machine in every row that are read in columns."""
 
     run: str | None = None
@@ -25,7 +23,7 @@ class _Machine(msgspec.Struct):
     elapsed_s: float | None = None
 
 
-class AnyRow(msgspec.Struct):
+class AnyRow(msgspec.Struct, gc=False):
     """What every row must have."""
 
     generation: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
@@ -70,7 +68,7 @@ class _ShownRow(AnyRow):
     labels: float | None = None
 
 
-class _MachineRow(msgspec.Struct):
+class _MachineRow(msgspec.Struct, gc=False):
     machine: dict[str, Any]
 
 
@@ -107,28 +105,15 @@ def row_is_of_run(row: Any, run: str) -> bool:
     return not run or mark in (None, run[:MARK])
 
 
-def decoded(path: Path, decoder: Decoder) -> Iterator[tuple[bytes, Any]]:
-    """The lines of a file with their rows, None for damaged ones."""
-    lines = lines_of(path) if path.exists() else iter(())
-    while block := _block(lines):
+def decoded(path: Path, decoder: Decoder) -> Iterator[tuple[list[bytes], list[Any]]]:
+    """The lines of a file with their rows, None for damaged ones, many at once."""
+    for lines in blocks_of(path) if path.exists() else ():
         rows: list[Any] = []
         with suppress(msgspec.MsgspecError, RecursionError):
-            rows = decoder.decode_lines(b"".join(block))
-        if len(rows) != len(block):
-            rows = [_row(line, decoder) for line in block]
-        yield from zip(block, rows, strict=True)
-
-
-def _block(lines: Iterator[bytes]) -> list[bytes]:
-    """The next lines, as many as are decoded at once."""
-    block: list[bytes] = []
-    size = 0
-    while size < _BLOCK_BYTES and (more := next(lines, b"")):
-        block.append(more)
-        size += len(more)
-        if len(block) == BLOCK:
-            break
-    return block
+            rows = decoder.decode_lines(b"".join(lines))
+        if len(rows) != len(lines):
+            rows = [_row(line, decoder) for line in lines]
+        yield lines, rows
 
 
 def _row(line: bytes, decoder: Decoder) -> Any:

@@ -162,9 +162,12 @@ def test_lines_and_ends_are_read_in_parts(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(b"first\n")
         file.truncate(1 << 42)
-    lines = read_lines(path, 100)
-    assert [next(lines), next(lines)] == [b"first\n", bytes(100)]
-    assert read_end(path, 10) == bytes(10)
+    with pytest.raises(ValueError, match="it has a line of more than 100 bytes"):
+        list(read_lines(path, 100))
+    path.write_bytes(b"first\n" + b"second\n" * 100 + b"third")
+    lines = [line for block in read_lines(path, 100) for line in block]
+    assert lines == [b"first\n", *[b"second\n"] * 100, b"third"]
+    assert read_end(path, 10) == b"cond\nthird"
 
 
 def test_a_network_is_refused_by_its_header(tmp_path: Path) -> None:
