@@ -15,12 +15,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from benchmarks.mpi_pool import nothing
 from benchmarks.ranks import Request, Timings, answered_by_ranks, measured_by_ranks
 from esengine.errors import Interrupted, UserError, WorkerError, listed
 from esengine.launch.bench.figures import Figure, report
+from esengine.launch.settings.flags import parse_process
 from esengine.ranks import StopRequest
 from esengine.ranks.signals import SIGNALS
 
@@ -195,7 +194,7 @@ def _costs(single: list[Timings], settings: DispatchSettings, stop: StopRequest)
 
 def main() -> int:
     """Measure and print the table; returns the exit status."""
-    settings = tyro.cli(DispatchSettings)
+    settings = parse_process(DispatchSettings)
     try:
         settings.check_values()
         figures = bench_dispatch(settings, StopRequest().install())

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from benchmarks.ranks import Request, measured_by_ranks
 from esengine.launch.mpirun import local_ranks
+from esengine.launch.settings.flags import parse_process
 from esengine.ranks import StopRequest
 
 
@@ -56,7 +56,7 @@ def _without_tolerance() -> Iterator[None]:
 
 def main() -> None:
     """Measure, and print the ratio of times with its 95 % interval (bootstrap over pairs)."""
-    settings, stop = tyro.cli(PriceSettings), StopRequest().install()
+    settings, stop = parse_process(PriceSettings), StopRequest().install()
     request = Request(settings.members, settings.generations, env_id=settings.env_id)
 
     def tolerant() -> float:

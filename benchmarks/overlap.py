@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
 from benchmarks.ranks import Lengths, SleepingMembers, answered_by_ranks, draw_lengths
 from esengine.candidates import AntitheticPairs, Candidates
+from esengine.launch.settings.flags import parse_process
 from esengine.pool import Built, Part, Pool, Submitted, several_on_all_ranks
 from esengine.problems.contract import Evaluated
 from esengine.ranks import StopRequest, World
@@ -203,7 +203,7 @@ def show_case(case: Case, workers: int, measured: float | None = None) -> None:
 
 def main() -> int:
     """Simulate and measure; returns the exit status."""
-    settings = tyro.cli(OverlapSettings)
+    settings = parse_process(OverlapSettings)
     print("workers  members  lengths      lag  runs  simulated  measured", flush=True)
     if settings.workers is None:
         for workers in settings.simulated:

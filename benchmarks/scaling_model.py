@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +33,7 @@ from benchmarks.simulation import (
     update_s,
 )
 from esengine.errors import UserError
+from esengine.launch.settings.flags import parse_process
 
 LENGTHS: tuple[Lengths, ...] = ("constant", "uniform", "exponential")
 
@@ -277,7 +277,7 @@ def show(points: list[Point]) -> None:
 
 def main() -> int:
     """Simulate, or check; returns the exit status."""
-    settings = tyro.cli(ModelSettings)
+    settings = parse_process(ModelSettings)
     try:
         settings.check_values()
         costs = settings.read_costs()

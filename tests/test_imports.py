@@ -16,7 +16,6 @@ HEAVY = (
     "gymnasium",
     "matplotlib",
     "rich",
-    "tyro",
     "PIL",
     "mpi4py.MPI",
     "mujoco",

@@ -30,6 +30,10 @@ NOT_TRACKED = {"benchmarks/peers/.envs"}
 """Folders that a command makes."""
 
 
+TEXTS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+"""Tokens that hold texts; formatted ones have tokens of their own from Python 3.12 on."""
+
+
 @cache
 def words_of_sources() -> frozenset[str]:
     """Return every name in the sources, and every word of their texts."""
@@ -39,7 +43,7 @@ def words_of_sources() -> frozenset[str]:
             for token in tokenize.generate_tokens(file.readline):
                 if token.type == tokenize.NAME:
                     found.add(token.string)
-                elif token.type == tokenize.STRING:
+                elif token.type in TEXTS:
                     found |= set(re.findall(r"[\w-]+(?:\.\w+)*", token.string))
     return frozenset(found | {word.replace("-", "_") for word in found})
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import tyro
 
 from esengine.checks import belong_to, one_of, writable_folder
 from esengine.demonstrations import (
@@ -19,6 +18,7 @@ from esengine.demonstrations import (
 from esengine.errors import put, shown
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import environment_of
+from esengine.launch.settings.help import Positional
 from esengine.ranks import StopRequest
 from esengine.storage.files import write_json
 
@@ -54,7 +54,7 @@ class InspectSettings(FilesSettings):
     """Check demonstrations, and print what they hold. The exit status is 2 if they are invalid."""
 
     _: KW_ONLY
-    files: Annotated[tuple[str, ...], tyro.conf.Positional]
+    files: Annotated[tuple[str, ...], Positional()]
     """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
     json: Path | None = None
     """Write the same facts as JSON to this file."""
@@ -65,7 +65,7 @@ class ConvertSettings(FilesSettings):
     """Convert demonstrations to the other format, join several files, or keep only some of them."""
 
     _: KW_ONLY
-    files: Annotated[tuple[str, ...], tyro.conf.Positional]
+    files: Annotated[tuple[str, ...], Positional()]
     """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
     out: str
     """File to write: FILE.npz, or minari:ID for a new Minari dataset."""

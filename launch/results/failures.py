@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
 from esengine.checks import at_least, writable_folder
@@ -16,6 +15,7 @@ from esengine.errors import UserError, put
 from esengine.launch.demonstrations.collecting import CollectSettings, collected
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.flags import parse
+from esengine.launch.settings.help import Positional
 from esengine.pool import WorkerRules
 from esengine.ranks import StopRequest
 from esengine.ranks.world import available_cores
@@ -28,7 +28,7 @@ _ITERATIONS = 100
 class _Episodes:
     """What to run, and how its episodes are compared."""
 
-    policy: Annotated[Path, tyro.conf.Positional]
+    policy: Annotated[Path, Positional()]
     """A run directory or a policy file."""
     episodes: int = 100
     """Episodes to run."""

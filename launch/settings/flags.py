@@ -1,19 +1,20 @@
-"""Command-line flags from dataclasses."""
+"""Command-line flags from dataclasses: each field is a flag, and its docstring is the help."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator
-from dataclasses import fields, is_dataclass, make_dataclass
-from itertools import takewhile
+import re
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import MISSING, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
-
-import tyro
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from esengine.checks import flag_name
-from esengine.errors import UserError, put
-from esengine.launch.settings.help import Entry, entries, page
+from esengine.errors import UserError, nearest, put
+from esengine.launch.settings.flag_values import takes_several, value_of
+from esengine.launch.settings.help import Entry, Positional, entries, page
 from esengine.launch.settings.other_names import ALIASES, answer
 
 T = TypeVar("T")
@@ -21,15 +22,7 @@ T = TypeVar("T")
 HELP = {"-h", "--help", "--help-all"}
 """The flags that ask for help."""
 
-_NUMBERS: dict[Any, type[int] | type[float]] = {
-    int: int,
-    int | None: int,
-    tuple[int, ...]: int,
-    float: float,
-    float | None: float,
-    tuple[float, ...]: float,
-}
-"""The types of flags that take only numbers, and the kind of number."""
+_FLAG = re.compile(r"--[^\W\d]")
 
 
 def parse(
@@ -39,39 +32,34 @@ def parse(
     default: T | None = None,
     description: str | None = None,
 ) -> T:
-    """An instance of a dataclass from flags. Invalid flags print the reason and end the process
-    with status 2.
+    """An instance of a dataclass from flags. A flag that asks for help ends the process.
 
     Args:
-        kind: the dataclass; each field is a flag, and its docstring is the help.
+        kind: the dataclass. Fields that are dataclasses have their fields as flags too.
         argv: the flags.
         prog: the name of the command.
         default: the values of flags that are not given.
         description: the beginning of the help; default the docstring of the class.
 
     Raises:
-        UserError: a flag that takes numbers got another word.
+        UserError: a word is no flag of the command or no value of its flag, or one is missing.
     """
-    flags = dict(_flags(kind))
+    listing = list(entries(kind, default))
+    positional = [entry for entry in listing if entry.positional]
     if HELP.intersection(argv):
-        usage = f"{prog} {' '.join(each.call for each in entries(kind) if each.positional)}"
+        usage = f"{prog} {' '.join(entry.call for entry in positional)}"
         about = description or inspect.getdoc(kind) or ""
-        put(page(f"{usage.strip()} [FLAGS]", about, _sections(kind, default)))
+        flags = [entry for entry in listing if not entry.positional]
+        put(page(f"{usage.strip()} [FLAGS]", about, {"Arguments": positional, "Flags": flags}))
         raise SystemExit(0)
-    argv = [_own_name(word, flags) for word in argv]
-    words = gathered(argv, {flag for flag, (hint, _) in flags.items() if _is_list(hint)})
-    _check_numbers(words, flags)
-    options: dict[str, Any] = {} if default is None else {"default": default}
-    parsed: T = tyro.cli(
-        kind,
-        args=words,
-        prog=prog,
-        description=description,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
-        **options,
-    )
 
-    return parsed
+    loose, given = _flags_given(argv, listing, prog)
+    given |= _arguments_given(loose, positional, prog)
+    for entry in listing:
+        if entry.name not in given and entry.default is MISSING:
+            command = prog.removeprefix("esengine ")
+            raise UserError(f"{command} must have {entry.call}, got none; that is: {entry.about}")
+    return _made(kind, given, default)
 
 
 def parse_with_argument(
@@ -87,117 +75,116 @@ def parse_with_argument(
         about: its help.
         of: its type; a tuple type takes several values.
     """
-    positional = Annotated[of, tyro.conf.Positional, tyro.conf.arg(help=about)]
     flags: Any = kind
     both = make_dataclass(
         prog.rpartition(" ")[2],
-        [(name, positional), ("how", Annotated[flags, tyro.conf.arg(name="")])],
+        [(name, Annotated[of, Positional(about)]), ("how", flags)],
         frozen=True,
     )
     parsed: Any = parse(both, argv, prog, description=kind.__doc__)
     return getattr(parsed, name), parsed.how
 
 
-def gathered(argv: list[str], lists: set[str]) -> list[str]:
-    """The arguments with each flag of several values once, so that ``--option a=1 --option b=2``
-    becomes ``--option a=1 b=2``.
+def parse_process(kind: type[T]) -> T:
+    """An instance of a dataclass from the flags of a program of the tests or the benchmarks, which
+    ends with a sentence if they are invalid.
     """
-    words: list[str] = []
-    values: dict[str, list[str]] = {}
-    into = words
-
-    for word in argv:
-        flag, _, value = word.partition("=")
-        if word.startswith("--"):
-            into = words
-            if flag.replace("_", "-") in lists:
-                flag = flag.replace("_", "-")
-                if flag not in values:
-                    words.append(flag)
-                into = values.setdefault(flag, [])
-                into += [value] if value else []
-                continue
-        into.append(word)
-
-    return [
-        each for word in words for each in ([word, *values[word]] if word in values else [word])
-    ]
+    try:
+        return parse(kind, sys.argv[1:], Path(sys.argv[0]).name)
+    except UserError as error:
+        sys.exit(str(error))
 
 
-def _flags(kind: type[Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Each flag of a settings class, and of those inside it, with its type and its default."""
-    hints = get_type_hints(kind)
-    for field in fields(kind):
-        hint = hints[field.name]
-        if is_dataclass(hint):
-            yield from _flags(hint)  # type: ignore[arg-type]
-        else:
-            yield flag_name(field.name), (hint, field.default)
-
-
-def _own_name(word: str, flags: Collection[str]) -> str:
-    """A word with the name of a flag in place of its alias. Raises UserError for another package's
-    name of a flag.
+def _flags_given(
+    argv: Sequence[str], listing: Sequence[Entry], prog: str
+) -> tuple[list[str], dict[str, Any]]:
+    """The words that belong to no flag, and the values of the flags by field. Of a flag that is
+    given several times, the last value counts; one of several values gets them all.
     """
-    name, equals, value = word.partition("=")
-    if not name.startswith("--"):
-        return word
-    setting = name[2:].replace("-", "_")
-    known = {flag[2:].replace("-", "_") for flag in flags}
-    alias = ALIASES.get(setting)
-    if setting not in known and alias in known:
-        return flag_name(alias) + equals + value
-    ours = answer(setting, known)
+    known = {flag_name(entry.name): entry for entry in listing if not entry.positional}
+    words: dict[str, list[str]] = {}
+    values: dict[str, Any] = {}
+    loose: list[str] = []
+    rest = deque(argv)
+    while rest:
+        word = rest.popleft()
+        if not _FLAG.match(word):
+            loose.append(word)
+            continue
+        _, equals, value = word.partition("=")
+        flag = _own_name(word, known, prog)
+        entry = known[flag.replace("--no-", "--", 1) if flag not in known else flag]
+        if entry.hint is bool:
+            if equals:
+                raise UserError(f"{flag} takes no value, got {word}; write {flag}")
+            values[entry.name] = flag in known
+            continue
+
+        several = takes_several(entry.hint)
+        after = [value] if value or (equals and not several) else []
+        while rest and not equals and not _FLAG.match(rest[0]) and (several or not after):
+            after.append(rest.popleft())
+        if not several and not after:
+            raise UserError(f"{flag} must have a value, got none; write {entry.call}")
+        words[entry.name] = [*(words.get(entry.name, []) if several else []), *after]
+        values[entry.name] = value_of(flag, words[entry.name], entry.hint, entry.default)
+    return loose, values
+
+
+def _arguments_given(
+    loose: Sequence[str], positional: Sequence[Entry], prog: str
+) -> dict[str, Any]:
+    """The values of positional arguments by field."""
+    values: dict[str, Any] = {}
+    left = list(loose)
+    for entry in positional:
+        several = takes_several(entry.hint)
+        own, left = (left, []) if several else (left[:1], left[1:])
+        if own or several:
+            values[entry.name] = value_of(entry.name.upper(), own, entry.hint)
+    if left:
+        raise UserError(
+            f"words must follow a flag of {prog} that takes them, got {left[0]!r}; put a text with "
+            f"spaces in quotes"
+        )
+    return values
+
+
+def _own_name(word: str, known: dict[str, Entry], prog: str) -> str:
+    """The flag of a word by its own name, with hyphens; a switch may have ``--no-`` before it.
+
+    Raises:
+        UserError: another package's name of a flag, or an unknown one.
+    """
+    name = word.partition("=")[0]
+    flag = name.replace("_", "-")
+    switches = {f"--no-{each[2:]}" for each, entry in known.items() if entry.hint is bool}
+    setting = flag[2:].replace("-", "_")
+    alias = flag_name(ALIASES.get(setting, setting))
+    if flag in known or flag in switches:
+        return flag
+    if alias in known:
+        return alias
+    ours = answer(setting, (each[2:].replace("-", "_") for each in known))
     if ours is not None:
         raise UserError(f"{name} is called {flag_name(ours)} here, got {word}; use that")
-    return word
+    every = "--help-all" if prog.startswith("esengine train ") else "--help"
+    meant = nearest(flag, [*known, *switches]) or f"; {prog} {every} lists them"
+    raise UserError(f"flags must be those of {prog}, got {name}{meant}")
 
 
-def _sections(kind: type[Any], default: Any) -> dict[str, list[Entry]]:
-    """The positional arguments and the flags of a settings class."""
-    found = list(entries(kind, default))
-    positional = [entry for entry in found if entry.positional]
-    return {"Arguments": positional, "Flags": [each for each in found if not each.positional]}
-
-
-def _is_list(hint: Any) -> bool:
-    return get_origin(hint) is tuple
-
-
-def _check_numbers(words: list[str], flags: dict[str, tuple[Any, Any]]) -> None:
-    """Raises UserError for a word after a flag that takes numbers if it is not a number."""
-    for index, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        flag = name.replace("_", "-")
-        hint, default = flags.get(flag, (None, None))
-        kind = _NUMBERS.get(hint)
-        if kind is None:
-            continue
-        after = takewhile(lambda word: not word.startswith("--"), words[index + 1 :])
-        texts = [value] if equals else list(after)
-        for text in texts if _is_list(hint) else texts[:1]:
-            if text != "None" or hint != kind | None:
-                _check_number(flag, text, kind, default)
-
-
-def _check_number(flag: str, text: str, kind: type[int] | type[float], default: Any) -> None:
-    if _is_number(text, kind):
-        return
-    rule = "a whole number" if kind is int else "a number"
-    if kind is int and _is_number(text, float) and float(text).is_integer():
-        raise UserError(f"{flag} must be {rule}, got {text!r}; use {float(text):.0f}")
-    values = default if isinstance(default, tuple) else (default,)
-    known = values and all(isinstance(value, int | float) for value in values)
-    example = " ".join(map(str, values)) if known else "100" if kind is int else "0.5"
-    raise UserError(f"{flag} must be {rule}, got {text!r}; for example {flag} {example}")
-
-
-def _is_number(text: str, kind: type[int] | type[float]) -> bool:
-    try:
-        kind(text)
-    except ValueError:
-        return False
-    return True
+def _made(kind: type[T], given: dict[str, Any], default: T | None) -> T:
+    """An instance of a dataclass, and of those in it, from values by field."""
+    hints = get_type_hints(kind)
+    values = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        hint = hints[field.name]
+        if is_dataclass(hint):
+            inner = None if default is None else getattr(default, field.name)
+            values[field.name] = _made(hint, given, inner)  # type: ignore[arg-type]
+        elif field.name in given:
+            values[field.name] = given[field.name]
+    return kind(**values) if default is None else replace(default, **values)  # type: ignore[type-var]
 
 
 def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -14,13 +14,22 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import tyro
-
 from esengine.checks import flag_name
 
 _WIDEST = 100  # columns of a page
 _INDENT = 28  # column at which descriptions begin
 _WORDS = {int: "N", float: "X", str: "TEXT", Path: "PATH", bool: "BOOL"}
+
+
+@dataclass(frozen=True)
+class Positional:
+    """Marks a field, as in ``Annotated[Path, Positional()]``, that is given without a flag.
+
+    Attributes:
+        about: its help, in place of the docstring of the field.
+    """
+
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,10 @@ def entries(kind: type[Any], default: Any = None) -> Iterator[Entry]:
         if is_dataclass(hint):
             yield from entries(hint, None if value is MISSING else value)  # type: ignore[arg-type]
             continue
-        given = "".join(str(getattr(mark, "help", None) or "") for mark in marks)
+        positional = next((mark for mark in marks if isinstance(mark, Positional)), None)
+        given = "" if positional is None else positional.about
         about = given or docs.get(field.name, "")
-        yield Entry(field.name, hint, value, about, tyro.conf.Positional in marks)
+        yield Entry(field.name, hint, value, about, positional is not None)
 
 
 def field_docs(kind: Any) -> Mapping[str, str]:

@@ -8,8 +8,6 @@ from dataclasses import KW_ONLY, dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import tyro
-
 from esengine.algorithms.strategy import Settings
 from esengine.checks import flag_name
 from esengine.errors import UserError, listed, put
@@ -17,7 +15,7 @@ from esengine.launch.settings.auto_method import AUTO, chosen, kind_of
 from esengine.launch.settings.config import GROUPS, RunConfig, TrainSettings
 from esengine.launch.settings.flags import HELP, parse
 from esengine.launch.settings.groups import BudgetSettings, StartSettings
-from esengine.launch.settings.help import Entry, entries, page
+from esengine.launch.settings.help import Entry, Positional, entries, page
 from esengine.launch.settings.methods import METHODS, defaults_of, family_of, settings_of
 from esengine.launch.settings.other_names import without_aliases
 from esengine.launch.settings.settings_values import settings_from
@@ -224,7 +222,7 @@ class ResumeSettings(StartSettings, BudgetSettings):
     """
 
     _: KW_ONLY
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, Positional()]
     """The run directory."""
 
 

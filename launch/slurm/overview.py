@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +19,7 @@ from esengine.errors import UserError, printable, put, shown
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.runs.run_set import directories_of, is_set, runs_of_set
 from esengine.launch.settings.flags import parse
+from esengine.launch.settings.help import Positional
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
 from esengine.launch.terminal.output import marked
@@ -51,7 +51,7 @@ class Line:
 class StatusSettings:
     """Print the progress of submitted runs from the queue, the accounting and the runs' records."""
 
-    what: Annotated[str | None, tyro.conf.Positional] = None
+    what: Annotated[str | None, Positional()] = None
     """A run directory, the folder of an array, or a job; default all your queued jobs."""
 
 
@@ -59,7 +59,7 @@ class StatusSettings:
 class CancelSettings:
     """End a job, an array or one of its tasks. Its runs keep a checkpoint and are not requeued."""
 
-    job: Annotated[str, tyro.conf.Positional]
+    job: Annotated[str, Positional()]
     """A job such as 123 or 123_4, or a run directory."""
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from safetensors import SafetensorError
 
 from esengine.algorithms.strategy import Strategy
@@ -17,6 +16,7 @@ from esengine.errors import UserError, WorkerError, put
 from esengine.launch.runs.code import code_at, code_of
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.flags import parse
+from esengine.launch.settings.help import Positional
 from esengine.launch.settings.methods import REPERTOIRE, STRATEGY, family_of
 from esengine.launch.training.isolation import in_teams
 from esengine.launch.training.method_run import method_run
@@ -33,7 +33,7 @@ from esengine.storage import Checkpoint, checkpoints, load_checkpoint
 class ReplaySettings:
     """Evaluate a member of a run again, in this process. failures.jsonl lists those that failed."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, Positional()]
     """The run directory."""
     generation: int
     """The member's generation, counted from 1."""

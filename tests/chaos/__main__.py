@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
-import tyro
-
+from esengine.launch.settings.flags import parse_process
 from tests.chaos.scenarios import SCENARIOS, Scenario, reference, same_result, small_disk
 from tests.chaos.table import write_table
 
@@ -86,7 +85,7 @@ class Play:
 
 def main() -> None:
     """Play, print each run, write the table; the exit status says whether all was well."""
-    settings = tyro.cli(ChaosSettings)
+    settings = parse_process(ChaosSettings)
     if os.geteuid():
         raise SystemExit("the chaos suite must be run by root, who may mount a small disk")
     played, good = Counter[str](), Counter[str]()

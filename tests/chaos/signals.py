@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from esengine.launch.settings.flags import parse_process
 from tests.support.processes import MARK, wait_for_the_end
 from tests.support.words import words
 
@@ -162,7 +161,7 @@ def _program(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Disturb, print what is wrong, write the table; the exit status says whether all was well."""
-    settings = tyro.cli(SignalSettings)
+    settings = parse_process(SignalSettings)
     for number in (signal.SIGINT, signal.SIGHUP):  # a job in the background ignores them
         signal.signal(number, signal.SIG_DFL)
     dice = random.Random(settings.seed)

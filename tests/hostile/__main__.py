@@ -10,8 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from esengine.launch.settings.flags import parse_process
 from tests.hostile.tries import MOST_SECONDS, Stage, all_tries
 
 
@@ -47,4 +46,4 @@ def main(settings: HostileSettings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(HostileSettings)))
+    sys.exit(main(parse_process(HostileSettings)))

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import tyro
-
+from esengine.launch.settings.flags import parse_process
 from tests.chaos.scenarios import (
     Run,
     kill_all,
@@ -160,7 +159,7 @@ class Trial:
 
 def main() -> None:
     """Try, print, and write the table; the exit status says whether all bytes were the same."""
-    settings = tyro.cli(MpiSettings)
+    settings = parse_process(MpiSettings)
     _mount_own()
     names = [name for name in ENVIRONMENTS if not settings.only or name in settings.only]
     results: dict[str, dict[str, str]] = json.loads(RESULTS.read_text())

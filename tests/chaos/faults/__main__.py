@@ -8,8 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-import tyro
-
+from esengine.launch.settings.flags import parse_process
 from tests.chaos.faults.injection import MODES, Injection, preloaded
 from tests.chaos.faults.scenarios import SCENARIOS
 from tests.chaos.table import write_table
@@ -29,7 +28,7 @@ class FaultsSettings:
 
 def main() -> None:
     """Disturb, print what is wrong, write the table; the exit status says whether all was well."""
-    settings = tyro.cli(FaultsSettings)
+    settings = parse_process(FaultsSettings)
     tries, good = Counter[str](), Counter[str]()
     lines = [
         "| what is disturbed | system calls | " + " | ".join(MODES) + " |",
