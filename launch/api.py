@@ -120,7 +120,7 @@ def train(
         directory = world.agree(
             lambda: prepare(config, path, launched or world.size > 1) if world.is_master else None
         )
-    return _carried_out(world, directory, config, callbacks)
+        return _carried_out(world, directory, config, callbacks)
 
 
 @arguments_named()

@@ -290,6 +290,31 @@ def test_experts_and_rules_are_functions_and_settings_are_dictionaries(tmp_path:
     assert result.run.config().train.env_arguments() == {"g": 5.0}
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_begins_from_demonstrations_and_policies_that_are_objects(
+    tmp_path: Path, workers: int
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra [torch]")
+    demonstrations = esengine.collect(
+        "Pendulum-v1", expert="examples.pendulum:swing_up", episodes=2, max_episode_steps=9
+    )
+    given: dict[str, Any] = {"generations": 1, "final_episodes": 1, "workers": workers}
+    cloned = esengine.train(
+        "behavior-cloning", demonstrations=demonstrations, run_dir=tmp_path / "cloned", **given
+    )
+    assert cloned.policy is not None
+    begun = esengine.train(
+        "cma-es",
+        "Pendulum-v1",
+        init_policy=cloned.policy,
+        sigma=1e-9,
+        run_dir=tmp_path / "b",
+        **given,
+    )
+    np.testing.assert_allclose(begun.parameters, cloned.parameters, atol=1e-6)
+    assert esengine.resume(cloned, generations=2).generations == 2
+
+
 def test_a_result_shows_itself(tmp_path: Path) -> None:
     result = esengine.train("cma-es", "CartPole-v1", run_dir=tmp_path / "run", **COMMON)
     assert repr(result).startswith("RunResult(2 generations, final_return=")
