@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import esengine
-from tests.conftest import Run
+from tests.conftest import REPOSITORY, Run
 from tests.support.words import words
+
+
+def sphere(x: NDArray[np.float64]) -> float:
+    return float(x @ x)
+
+
+def noisy(x: NDArray[np.float64], seed: int) -> float:
+    return float(x @ x + np.random.default_rng(seed).normal())
+
+
+def table(x: NDArray[np.float64]) -> dict[str, float]:
+    return {"cost": float(x @ x), "limit": float(x[1]), "first": float(x[0])}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +41,30 @@ def test_metrics_become_a_frame(result: esengine.RunResult) -> None:
     frame = result.metrics.to_pandas()
     assert list(frame["generation"]) == [1, 2, 3]
     assert (frame["machine.workers"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("truncation-es", {"novelty": "nsra", "episode_cap": 50, "survival_bonus": 0.5}),
+        ("vkd-cma-es", {}),
+        ("pycma", {}),
+        ("cma-es", {"restarts": "ipop", "concurrent_searches": 2, "surrogate": "lq"}),
+        ("cma-es", {"returns": ("cost", "g:limit", "m:first")}),
+        ("snes", {"noise": "on"}),
+    ],
+)
+def test_every_column_is_on_the_page(method: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "runs.md").read_text()
+    described = set(re.findall("`([a-z_]+)`", page.partition("## Columns of the metrics")[2]))
+    given: dict[str, Any] = {"generations": 2, "population_size": 8, "run_dir": tmp_path / "run"}
+    if {"concurrent_searches", "returns", "noise"} & set(settings):
+        objective = table if "returns" in settings else noisy if "noise" in settings else sphere
+        given |= {"objective": objective, "dimension": 5, "minimize": True}
+    else:
+        given |= {"env": "CartPole-v1", "eval_every": 1, "eval_episodes": 2}
+    rows = esengine.train(method, **given, **settings).metrics
+    assert {name for row in rows for name in (*row, *row["machine"])} - described == set()
 
 
 def test_watch_logs_to_weights_and_biases(
