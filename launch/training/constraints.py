@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.constraints import AugmentedLagrangian, violations
 from esengine.algorithms.strategy import State
+from esengine.errors import UserError
+from esengine.launch.settings.config import RunConfig
 from esengine.problems import Columns
 from esengine.problems.columns import ARRAY
 from esengine.problems.evaluations import Evaluations
@@ -102,3 +104,23 @@ def members_alone(evaluations: Evaluations, size: int) -> Evaluations:
         for name, array in evaluations.arrays.items()
     }
     return replace(evaluations, records=evaluations.records[:size], arrays=arrays)
+
+
+def check_constrained(config: RunConfig) -> None:
+    """Raises UserError for settings that do not go together with constraints."""
+    train = config.train
+    if train.lag:
+        raise UserError(
+            f"--lag must be 0 with constraints, whose penalty follows the newest mean, got "
+            f"{train.lag}"
+        )
+    if getattr(config.search, "surrogate", "none") != "none":
+        raise UserError(
+            "--surrogate must be used without constraints, whose penalty changes with the "
+            "generation, got constraints; use --surrogate none"
+        )
+    if train.noise == "on":
+        raise UserError(
+            "--noise on must be used without constraints, whose penalty changes with the "
+            "generation, got constraints; use --noise auto"
+        )

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
+from esengine.errors import UserError
+from esengine.launch.settings.config import RunConfig
 
 
 class Best(NamedTuple):
@@ -105,3 +107,16 @@ class NoisyBest:
                 for each, (violation, columns) in zip(both, more, strict=True)
             ]
         self.best, self.newcomer = both
+
+
+def check_noisy(config: RunConfig) -> None:
+    """Raises UserError for settings that do not go together with an objective that has noise."""
+    if getattr(config.search, "surrogate", "none") != "none":
+        raise UserError(
+            "--surrogate must be used with an objective without noise, got one with a parameter "
+            "seed; use --surrogate none"
+        )
+    if config.train.target_return is not None and not config.train.eval_every:
+        raise UserError(
+            "--target-return needs evaluations of a noisy objective, got --eval-every 0; use 10"
+        )
