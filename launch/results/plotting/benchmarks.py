@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from esengine.errors import UserError, readable
 from esengine.launch.bench.training_runs import figures_of
-from esengine.launch.results.plotting.figures import COLOURS, MANY_COLOURS, logarithmic_y, panels
+from esengine.launch.results.plotting.figures import COLOURS, colours, logarithmic_y, panels
 from esengine.launch.results.plotting.runs import PlottedRun
 from esengine.storage.files import read_json
 
@@ -47,7 +47,7 @@ def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
     figure, (rates, efficiencies) = panels(
         ["rate (dashed: the first point times the workers)", "efficiency"]
     )
-    colours = iter(COLOURS * len(files) * 2)
+    palette = iter(COLOURS * len(files) * 2)
     for file, rows in files.items():
         lines: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
         for row in rows:
@@ -64,7 +64,7 @@ def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
             )
         for (kind, task), points in lines.items():
             workers, values, ratios = zip(*sorted(points), strict=True)
-            colour = next(colours)
+            colour = next(palette)
             label = f"{kind}, {task}" + (f", {file}" if len(files) > 1 else "")
             rates.plot(workers, values, color=colour, marker="o", label=label)
             rates.plot(
@@ -123,7 +123,7 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
         {part for shares in profiles.values() for part in shares},
         key=lambda part: _PARTS.index(part) if part in _PARTS else len(_PARTS),
     )
-    colours = dict(zip(parts, MANY_COLOURS * len(parts), strict=False)) | {"other": _OTHER}
+    colour_of = dict(zip(parts, colours(len(parts)), strict=True)) | {"other": _OTHER}
 
     for row, shares in enumerate(profiles.values()):
         left = 0.0
@@ -131,7 +131,7 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
             share = shares.get(part, 0.0)
             seen = any(other.get(part, 0.0) >= 0.005 for other in profiles.values())
             label = part.replace("_", " ") if row == 0 and seen else None
-            axes.barh(row, share, left=left, color=colours[part], label=label)
+            axes.barh(row, share, left=left, color=colour_of[part], label=label)
             left += share
     axes.set_yticks(range(len(profiles)), [readable(name) for name in profiles], parse_math=False)
     axes.invert_yaxis()

@@ -11,7 +11,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, listed
-from esengine.launch.results.plotting.figures import COLOURS, label_x, logarithmic_y, panels
+from esengine.launch.results.plotting.figures import (
+    colours,
+    label_x,
+    logarithmic_y,
+    panels,
+)
 from esengine.launch.results.plotting.runs import X_AXES, Group, PlottedRun, by_task
 from esengine.seeding import derive_key, generator
 
@@ -52,7 +57,7 @@ def draw_curves(runs: list[PlottedRun], x: str, y: str | None, kind: BandKind) -
         is_objective = here[0].config.train.is_function
         along = "evaluations" if x == "steps" and is_objective else x
         name = y or ("best" if is_objective else subject or _subject(here) or "loss")
-        for group, colour in zip(groups, COLOURS * len(groups), strict=False):
+        for group, colour in zip(groups, colours(len(groups)), strict=True):
             _draw_group(axes, group, along, name, kind, colour)
 
         label_x(axes, X_AXES[along])

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
@@ -17,9 +19,17 @@ from esengine.storage.files import replacing
 
 # Okabe and Ito's, which colour-blind people can tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MANY_COLOURS = (*COLOURS, "#F0E442", "#882255", "#44AA99", "#999933")  # and Tol's
+_MANY_COLOURS = (*COLOURS, "#F0E442", "#882255", "#44AA99", "#999933")  # and Tol's
 _PANEL = (6.4, 4.2)  # inches
 _MOST_PANELS = 16
+
+
+def colours(number: int) -> tuple[str, ...]:
+    """As many colours, all different: the usual ones, or samples of a map of colours."""
+    if number <= len(_MANY_COLOURS):
+        return _MANY_COLOURS[:number]
+    samples = matplotlib.colormaps["turbo"](np.linspace(0.0, 1.0, number))
+    return tuple(to_hex(sample) for sample in samples)
 
 
 def panels(titles: Iterable[str]) -> tuple[Figure, list[Axes]]:

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.restarts import arrays_of_a_search
 from esengine.errors import UserError
-from esengine.launch.results.plotting.figures import COLOURS, label_x, logarithmic_y, panels
+from esengine.launch.results.plotting.figures import (
+    COLOURS,
+    colours,
+    label_x,
+    logarithmic_y,
+    panels,
+)
 from esengine.launch.results.plotting.runs import X_AXES, PlottedRun, by_task
 from esengine.storage import Checkpoint, checkpoints, load_checkpoint
 
@@ -47,7 +53,8 @@ def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
 
     figure, every_axes = panels(f"{task}: {_SHAPES[name]}" for task, name in names)
     for axes, (task, name) in zip(every_axes, names, strict=True):
-        for group, colour in zip(tasks[task], COLOURS * len(tasks[task]), strict=False):
+        groups = tasks[task]
+        for group, colour in zip(groups, colours(len(groups)), strict=True):
             for index, run in enumerate(group.runs):
                 label = None if index else group.label
                 axes.plot(*run.series(x, name), color=colour, linewidth=1.2, label=label)

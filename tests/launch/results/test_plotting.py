@@ -81,7 +81,7 @@ def test_curves_show_the_median_of_the_seeds_over_the_axis_that_is_asked_for(
 
 
 def test_many_lines_are_named_beside_the_curves_in_short_numbers(tmp_path: Path) -> None:
-    for number in range(7):
+    for number in range(12):
         settings = CMAESSettings(sigma=0.1 + number / 7)
         train = TrainSettings(env_id="CartPole-v1", generations=2)
         run = RunDirectory.create(tmp_path / str(number), RunConfig("cma-es", train, settings))
@@ -92,7 +92,8 @@ def test_many_lines_are_named_beside_the_curves_in_short_numbers(tmp_path: Path)
     assert legend is not None
     assert legend.get_bbox_to_anchor().x0 > axes.bbox.x1
     labels = [text.get_text() for text in legend.get_texts()]
-    assert len(set(labels)) == 7
+    assert len(set(labels)) == 12
+    assert len({line.get_color() for line in axes.lines}) == 12
     assert max(map(len, labels)) < 25, labels
 
 
@@ -226,9 +227,8 @@ def test_a_real_run_is_plotted_from_the_command_line(esengine_here: Run, tmp_pat
         )
         == 7
     )
-    assert (
-        esengine_here("plot", "run", "--kind", "spectrum", "--out", "spectrum.png").returncode == 0
-    )
+    drawn = esengine_here("plot", "run", "--kind", "spectrum", "--out", "spectrum.png")
+    assert (drawn.returncode, drawn.stdout) == (0, "picture in spectrum.png\n")
     assert image.imread(tmp_path / "spectrum.png").std() > 0.01
 
 
