@@ -19,6 +19,7 @@ import pytest
 import esengine
 from esengine.errors import UserError, WorkerError
 from esengine.launch.python.carried_out import Stopped
+from esengine.launch.runs.run_directory import RunDirectory
 from tests.support.runs import same_run
 
 COMMON: dict[str, Any] = {"population_size": 8, "generations": 2, "eval_every": 0}
@@ -136,6 +137,7 @@ def test_a_callback_that_raises_ends_the_run_with_a_checkpoint(
         )
     assert not (tmp_path / "run" / "done.json").exists()
     assert (tmp_path / "run" / "checkpoints" / "000002").exists()
+    assert RunDirectory.open(tmp_path / "run").starts()[-1]["outcome"] == "stopped"
     resumed = esengine.resume(tmp_path / "run", workers=workers, generations=6)
     assert resumed.finished
     assert [row["generation"] for row in resumed.metrics] == [1, 2, 3, 4, 5, 6]

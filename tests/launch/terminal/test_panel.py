@@ -132,6 +132,14 @@ def test_a_cost_is_shown_positive() -> None:
     )
 
 
+def test_a_method_that_evaluates_nothing_shows_no_rate() -> None:
+    display = Display(config(quiet=True), Path("run"))
+    for generation in (1, 2):
+        display(row(generation, loss=0.5, labels=9, env_steps=0, evaluations=0))
+    assert "loss 0.5  labels 9" in display.line()
+    assert "/s" not in display.line()
+
+
 def test_small_things() -> None:
     assert duration(3661.4) == "1:01:01"
     assert sparkline([0.0, 7.0, 3.5]) == "▁█▅"
