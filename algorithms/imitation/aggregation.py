@@ -24,7 +24,8 @@ from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.rounds import record
-from esengine.demonstrations.trajectories import Trajectory, stacked, unstacked
+from esengine.demonstrations.stacked_trajectories import stacked, unstacked
+from esengine.demonstrations.trajectories import Trajectory
 from esengine.errors import Interrupted, UserError
 from esengine.policies.normalizer import reach_scale
 from esengine.pool.pool import Pool

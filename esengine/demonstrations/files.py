@@ -28,13 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.demonstrations.origin import Origin, without_module
-from esengine.demonstrations.trajectories import (
-    Demonstrations,
-    Trajectory,
-    check_together,
-    stacked,
-    unstacked,
-)
+from esengine.demonstrations.stacked_trajectories import stacked, unstacked
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory, check_together
 from esengine.environments import ActionSpec, EnvironmentSpec, describe
 from esengine.errors import UserError, listed
 from esengine.storage.file_kinds import NPZ, ZIP, foreign_kind

@@ -15,7 +15,8 @@ import gymnasium
 import numpy as np
 
 from esengine.demonstrations.origin import Origin
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory, checked
+from esengine.demonstrations.stacked_trajectories import checked
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.environments.wrappers import wrappers_of
 from esengine.errors import UserError, pip_install

@@ -16,7 +16,8 @@ from esengine.simulators.contract import BatchSimulator, EnvBackend, Simulator
 from esengine.simulators.dynamics import Dynamics, ObservableDynamics, Transitions
 from esengine.simulators.families import make_dynamics, make_simulator
 from esengine.simulators.maze import MazeSimulator
-from esengine.simulators.stepped import SteppedDynamics, run_episode
+from esengine.simulators.stepped import run_episode
+from esengine.simulators.stepped_dynamics import SteppedDynamics
 from esengine.simulators.traces import Episode, Trace
 
 __all__ = [

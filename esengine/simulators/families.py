@@ -14,7 +14,8 @@ from esengine.simulators.contract import EnvBackend, Family, Simulator
 from esengine.simulators.dynamics import Dynamics
 from esengine.simulators.maze import MAZE
 from esengine.simulators.mujoco import MUJOCO
-from esengine.simulators.stepped import STEPPED, GymnasiumSimulator
+from esengine.simulators.stepped import GymnasiumSimulator
+from esengine.simulators.stepped_dynamics import STEPPED
 from esengine.simulators.vectorized import VectorSimulator
 
 FAMILIES = (CLASSIC, MUJOCO, MAZE, STEPPED)

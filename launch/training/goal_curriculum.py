@@ -14,7 +14,8 @@ from esengine.algorithms.saved_state import with_prefix, without_prefix
 from esengine.algorithms.strategy import HasMean, Strategy
 from esengine.demonstrations.recording import Acting
 from esengine.demonstrations.rounds import record
-from esengine.demonstrations.trajectories import Trajectory, stacked, unstacked
+from esengine.demonstrations.stacked_trajectories import stacked, unstacked
+from esengine.demonstrations.trajectories import Trajectory
 from esengine.errors import UserError
 from esengine.goals import GoalEpisodes, GoalList
 from esengine.launch.runs.run_directory import RunDirectory

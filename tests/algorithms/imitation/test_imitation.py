@@ -20,7 +20,8 @@ from esengine.demonstrations import Trajectory, load_demonstrations
 from esengine.demonstrations.experts import FunctionExpert
 from esengine.demonstrations.recording import Acting, record_episode
 from esengine.demonstrations.rule_labels import corrected
-from esengine.demonstrations.trajectories import Transitions, unstacked
+from esengine.demonstrations.stacked_trajectories import unstacked
+from esengine.demonstrations.trajectories import Transitions
 from esengine.environments import ActionSpec, Rules, describe, load_rules
 from esengine.errors import UserError
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on

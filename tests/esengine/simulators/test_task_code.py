@@ -22,7 +22,7 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.environments.task_code import task_code
 from esengine.policies.network import Actor
 from esengine.simulators.families import family_of, make_simulator, why_stepped
-from esengine.simulators.stepped import STEPPED
+from esengine.simulators.stepped_dynamics import STEPPED
 from tests.support.tasks import CLASSIC, MUJOCO, actor_for
 
 

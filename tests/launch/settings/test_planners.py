@@ -10,7 +10,8 @@ import pytest
 from esengine.algorithms.planners import ILQR
 from esengine.errors import UserError
 from esengine.launch.cli import main
-from esengine.launch.demonstrations.collecting import CollectSettings, recording_problem
+from esengine.launch.demonstrations.collecting import CollectSettings
+from esengine.launch.demonstrations.demonstrators import recording_problem
 from esengine.launch.settings.planners import check_planner, load_planner
 from esengine.planning.candidates import PlanCandidates, PooledDynamics
 from esengine.pool.pool import Pool
