@@ -256,6 +256,7 @@ class Scenario:
 
 _PLAIN = ("objective", "environment", "genomes")
 _OVERLAPPED = ("set", "lag")
+_REPERTOIRES = ("map-elites", "cma-me", "cma-mae")
 _BORN = ("long objective", "dagger", "ppo")
 _NODES = {"ESENGINE_RANKS_PER_NODE": "2"}
 _REFUSED = {births.REFUSALS: "2"}
@@ -284,6 +285,8 @@ SCENARIOS = {
         Scenario("runs that share workers or have a lag", _OVERLAPPED, nothing),
         Scenario("workers killed that runs share or a lag fills", _OVERLAPPED, kill_workers),
         Scenario("everything killed that shares workers or has a lag", _OVERLAPPED, kill_all),
+        Scenario("workers killed that fill an archive", _REPERTOIRES, kill_workers),
+        Scenario("everything killed that fills an archive, then resumed", _REPERTOIRES, kill_all),
         Scenario("members that raise, and workers killed", ("raising",), kill_workers),
         Scenario(
             "members that are not a number, and workers killed", ("not a number",), kill_workers
@@ -359,7 +362,7 @@ def same_run(first: Path, second: Path) -> None:
     """Fails unless two finished runs hold the same rows, the same parameters and the same
     completion record.
     """
-    for name in ("policy.safetensors", "best.json", "done.json"):
+    for name in ("policy.safetensors", "archive.safetensors", "best.json", "done.json"):
         assert (first / name).exists() == (second / name).exists(), name
         if (first / name).exists():
             assert (first / name).read_bytes() == (second / name).read_bytes(), name

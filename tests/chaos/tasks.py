@@ -7,6 +7,10 @@ _SPHERE = "train cma-es --dimension 3 --minimize --objective worlds:"
 _UNEVEN = (
     "train openai-es --dimension 3 --minimize --objective worlds:uneven_sphere --population-size 24"
 )
+_KINDS = (
+    "--dimension 3 --minimize --objective worlds:brief_kinds --returns cost m:x m:y "
+    "--measure-ranges -2 2 -2 2 --least-fitness -30 --generations 12"
+)
 _TEXTS = {
     "objective": f"{_SPHERE}brief_sphere --population-size 60 --generations 12",
     "long objective": f"{_SPHERE}slow_sphere --population-size 60 --generations 14",
@@ -23,6 +27,10 @@ _TEXTS = {
     "--population-size 12 --generations 8 --ranks-per-member 2",
     "set": f"{_UNEVEN} --generations 8 --seeds 0-4",
     "lag": f"{_UNEVEN} --generations 12 --lag 2",
+    "map-elites": f"train map-elites {_KINDS} --cells 8 8 --population-size 40 --sigma 0.3 "
+    "--reevaluate 5",
+    "cma-me": f"train cma-me {_KINDS} --cells 8 8 --population-size 40 --emitters 4",
+    "cma-mae": f"train cma-mae {_KINDS} --archive cvt --cells 30 --population-size 40 --emitters 4",
     "crashing": f"{_SPHERE}crashing --seed 1 --population-size 8 --generations 2",
 }
 _LEARNERS = {

@@ -17,7 +17,14 @@ import pytest
 from esengine.launch.mpirun.local_ranks import find_mpirun
 from esengine.launch.runs.json_lines import FailureLog
 from tests.chaos import births
-from tests.chaos.scenarios import SCENARIOS, Run, kill_workers, reference, same_result
+from tests.chaos.scenarios import (
+    SCENARIOS,
+    Run,
+    kill_all,
+    kill_workers,
+    reference,
+    same_result,
+)
 from tests.chaos.tasks import TASKS
 from tests.support import processes
 from tests.support.launches import TOLERANT, mpirun, variables
@@ -50,6 +57,21 @@ def test_a_disturbed_run_gives_the_result_of_the_undisturbed_one(
 ) -> None:
     SCENARIOS[name].play(tmp_path, SHORT[name], random.Random(1))
     same_result(undisturbed(SHORT[name]), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("method", "ranks"), [("map-elites", 3), ("map-elites", 1), ("cma-me", 3), ("cma-mae", 3)]
+)
+def test_an_archive_whose_run_was_killed_has_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path, undisturbed: Callable[[str], Path], method: str, ranks: int
+) -> None:
+    run = Run(tmp_path, random.Random(ranks))
+    run.start(*TASKS[method], "--ranks", str(ranks), "--run-dir", "run")
+    run.wait_for_generation(5)
+    assert run.process.poll() is None
+    kill_all(run)
+    run.finish(3)
+    same_result(undisturbed(method), run.path)
 
 
 def test_members_that_hang_in_c_code_are_killed_and_counted_also_with_one_rank(

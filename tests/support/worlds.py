@@ -170,6 +170,11 @@ def brief_sphere(x: NDArray[np.float64]) -> float:
     return sphere(x)
 
 
+def brief_kinds(x: NDArray[np.float64]) -> tuple[float, float, float]:
+    """The same sphere, and two measures of its point."""
+    return brief_sphere(x), float(x[0]), float(x[1] - x[2])
+
+
 def slow_sphere(x: NDArray[np.float64]) -> float:
     """A sphere that takes 20 milliseconds."""
     time.sleep(0.02)
