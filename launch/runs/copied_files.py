@@ -18,6 +18,7 @@ from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.memory import memory_bytes
 from esengine.models import load_model, save_model
+from esengine.repertoires import load_archive, save_archive
 from esengine.rewards import load_reward, save_reward
 from esengine.storage.files import opened, read_bytes, replace_lasting
 from esengine.storage.numpy_files import npy_image, read_npy
@@ -27,6 +28,7 @@ _REWARDS = {"reward": "given_reward.safetensors", "potential": "given_potential.
 _DEMONSTRATIONS = "demonstrations.npz"
 _EXPERT = "expert.safetensors"
 _MODEL = "given_model.safetensors"
+_ARCHIVE = "init_archive.safetensors"
 _POINTS = "inject.npy"
 _DISTRIBUTION = "warm_start.safetensors"
 _VECTORS = {
@@ -35,7 +37,7 @@ _VECTORS = {
 }
 _MOST_NUMBERS = 1000  # of a vector that config.json holds as text
 COPIES = (
-    *(_INIT_POLICY, *_REWARDS.values(), _DEMONSTRATIONS, _EXPERT, _MODEL),
+    *(_INIT_POLICY, *_REWARDS.values(), _DEMONSTRATIONS, _EXPERT, _MODEL, _ARCHIVE),
     *(_POINTS, _DISTRIBUTION, *_VECTORS.values()),
 )
 """The names that copies may have."""
@@ -61,11 +63,12 @@ def copy_given(folder: Path, train: TrainSettings) -> dict[str, Path]:
     return copies
 
 
-def copy_starts(folder: Path, search: Any) -> dict[str, str]:
-    """Copy the points and the distribution that CMA-ES starts from, and the model that a planner
-    plans in; returns the settings of the method that name the copies.
+def copy_starts(folder: Path, search: Any) -> dict[str, Any]:
+    """Copy the points and the distribution that CMA-ES starts from, the model that a planner plans
+    in, and the archive whose elites are tried; returns the settings of the method that name the
+    copies.
     """
-    copies = {}
+    copies: dict[str, Any] = {}
     if getattr(search, "inject", None) is not None:
         replace_lasting(folder / _POINTS, npy_image(read_npy(Path(search.inject))))
         copies["inject"] = _POINTS
@@ -75,6 +78,9 @@ def copy_starts(folder: Path, search: Any) -> dict[str, str]:
     if getattr(search, "model", None) is not None:
         save_model(folder / _MODEL, load_model(search.model))
         copies["model"] = _MODEL
+    if getattr(search, "init_archive", None) is not None:
+        save_archive(folder / _ARCHIVE, load_archive(search.init_archive))
+        copies["init_archive"] = Path(_ARCHIVE)
     return copies
 
 
@@ -110,6 +116,9 @@ def with_copies(config: RunConfig, folder: Path) -> RunConfig:
         value = getattr(config.search, name, None)
         if isinstance(value, str) and (":" not in value or Path(value).name == file):
             search[name] = str(folder / file)
+
+    if getattr(config.search, "init_archive", None) is not None:
+        search["init_archive"] = folder / _ARCHIVE
 
     files = {"init_policy": _INIT_POLICY, **_REWARDS, **_VECTORS}
     recorded = ((name, getattr(config.train, name)) for name in files)

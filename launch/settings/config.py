@@ -403,8 +403,11 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as ``config.json`` holds it."""
-        train = {name: _as_json(value) for name, value in asdict(self.train).items()}
-        found = {"method": self.method, "train": train, "search": asdict(self.search)}  # type: ignore[call-overload]
+        parts: tuple[Any, ...] = (self.train, self.search)
+        train, search = (
+            {name: _as_json(value) for name, value in asdict(part).items()} for part in parts
+        )
+        found = {"method": self.method, "train": train, "search": search}
         return found | {"choice": self.choice} if self.choice else found
 
     @property

@@ -77,6 +77,15 @@ REPERTOIRE = Family(
     },
     needs_torch=False,
 )
+TRIALS = Family(
+    {
+        name: names
+        for name, names in STRATEGY.groups.items()
+        if name not in ("goal_curriculum", "novelty_search", "policy", "initial_policy")
+    }
+    | {"policy": ("normalize_observations",)},
+    needs_torch=False,
+)
 IMITATION = Family(_LEARNER)
 POLICY_GRADIENT = Family({**_LEARNER, "reward": ALL})
 REWARD_LEARNING = Family(
@@ -107,6 +116,7 @@ _SETTINGS = {
         "cma-me": "quality_diversity.cma_me:CMAMESettings",
         "cma-mae": "quality_diversity.cma_mae:CMAMAESettings",
     },
+    TRIALS: {"trial-and-error": "quality_diversity.trial_and_error:TrialAndErrorSettings"},
     IMITATION: {
         "behavior-cloning": "imitation.behavior_cloning:BehaviorCloningSettings",
         "dagger": "imitation.dagger:DAggerSettings",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from esengine.algorithms.quality_diversity.settings import ArchiveSettings
+from esengine.algorithms.quality_diversity.trial_and_error import TrialAndErrorSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.launch.mpirun.teams import check_team
 from esengine.launch.runs.copied_files import copy_given, copy_starts
@@ -18,14 +19,17 @@ from esengine.launch.settings.methods import (
     POLICY_GRADIENT,
     REPERTOIRE,
     REWARD_LEARNING,
-    STRATEGY,
     family_of,
 )
 from esengine.launch.training.goal_curriculum import GoalTraining
 from esengine.launch.training.loop import RoundTraining, Training
 from esengine.launch.training.memory_need import check_memory
 from esengine.launch.training.problem_from_settings import build_problem, initial_row, is_noisy
-from esengine.launch.training.repertoire_loop import RepertoireTraining, check_repertoire
+from esengine.launch.training.repertoire_loop import (
+    RepertoireTraining,
+    check_elites,
+    check_repertoire,
+)
 from esengine.launch.training.searches_apart import ConcurrentTraining
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.noise import table_log2
@@ -106,6 +110,8 @@ class StrategyRun(MethodRun):
         problem = build_problem(self.config, self.objective)
         if isinstance(self.search, ArchiveSettings):
             check_repertoire(self.config, problem)
+        if isinstance(self.search, TrialAndErrorSettings):
+            check_elites(self.config, problem)
         check_memory(self.config.method, self.search, problem.dimension)
         noisy = is_noisy(self.train, problem)
         strategy = self.config.strategy(initial_row(self.train, problem), noisy=noisy)
@@ -116,7 +122,7 @@ class StrategyRun(MethodRun):
 def method_run(config: RunConfig, objective: Callable[..., Any] | None = None) -> MethodRun:
     """The run that the settings describe; the module of a learner is imported when it is used."""
     family = family_of(config.method)
-    if family in (STRATEGY, REPERTOIRE):
+    if family not in _LEARNERS:
         return StrategyRun(config, objective)
     module, _, name = _LEARNERS[family].partition(":")
     kind: type[MethodRun] = getattr(import_module(f"esengine.launch.training.{module}"), name)

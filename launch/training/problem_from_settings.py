@@ -16,6 +16,7 @@ from esengine.candidates import PolicyEpisodes
 from esengine.demonstrations.half_random import Wanderer
 from esengine.demonstrations.recording import Recorder
 from esengine.environments import (
+    ActionSpec,
     EnvironmentSpec,
     ObservationSpec,
     check_fit,
@@ -45,6 +46,7 @@ from esengine.problems.behaviors import Behavior
 from esengine.problems.environment_episodes import Scaling
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.search_space import SearchSpace
+from esengine.repertoires import load_archive
 from esengine.rewards import RewardedEpisodes, RewardSource, load_reward
 from esengine.rewards.network import LearnedReward
 from esengine.simulators.families import has_compiled, why_stepped
@@ -150,14 +152,9 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         architecture = _architecture(train, is_mujoco(env))
         space = env.observation_space
         pictures = _pictures(train, space)
-    if train.init_policy is not None:
-        given = load_policy(train.init_policy)
-        if given.spec.module:
-            check_trusted(train.init_policy, given.spec.module, trusted=train.trust_modules)
-        policy = given.spec
-        found = (policy.observation_dim, policy.action)
-        got = f"{train.init_policy} with "
-        check_fit("--init-policy", train.env_id, (observations, action), found, got, _OF_THESE)
+    given = _given_policy(config)
+    if given is not None:
+        policy = _fitting_policy(*given, train, (observations, action)).spec
     else:
         policy = PolicySpec(observations.dim, action, sampled=train.sampled_actions, **architecture)
         if policy.module:
@@ -184,7 +181,9 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         behavior=behavior,
         columns=columns,
     )
-    if policy.convolutions:
+    if given is not None:
+        problem.adopt_scaling(given[2].observation_mean, given[2].observation_inverse_std)
+    elif policy.convolutions:
         problem.adopt_scaling(*_scaling_of(policy, space))
     if train.goals == "curriculum":
         wanderer = Recorder(Wanderer(train.wandering, action))
@@ -193,6 +192,34 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         return problem
     horizon = common_horizon("--reward", problem)
     return replace(problem, parts=(RewardedEpisodes(_source(train, problem), horizon),))
+
+
+def _given_policy(config: RunConfig) -> tuple[str, Path, Policy] | None:
+    """The flag, the path and the policy that a run begins from, or None. Raises UserError."""
+    if config.train.init_policy is not None:
+        return "--init-policy", config.train.init_policy, load_policy(config.train.init_policy)
+    archive: Path | None = getattr(config.search, "init_archive", None)
+    if archive is not None:
+        found = load_archive(archive)
+        return "--init-archive", archive, found.policy_of(found.best())
+    return None
+
+
+def _fitting_policy(
+    flag: str,
+    path: Path,
+    policy: Policy,
+    train: TrainSettings,
+    spaces: tuple[ObservationSpec, ActionSpec],
+) -> Policy:
+    """The policy of a flag. Raises UserError if it does not fit the spaces of the environment, or
+    names a module that is not trusted.
+    """
+    if policy.spec.module:
+        check_trusted(path, policy.spec.module, trusted=train.trust_modules)
+    found = (policy.spec.observation_dim, policy.spec.action)
+    check_fit(flag, str(train.env_id), spaces, found, f"{path} with ", _OF_THESE)
+    return policy
 
 
 def _architecture(train: TrainSettings, mujoco: bool) -> dict[str, Any]:

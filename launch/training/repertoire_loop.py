@@ -106,6 +106,13 @@ def check_repertoire(config: RunConfig, problem: AnyProblem) -> None:
             f"them, got {columns.others[columns.constraints[0]].name}; use a measure, as m:name"
         )
     measures_of(problem, search)
+    check_elites(config, problem)
+
+
+def check_elites(config: RunConfig, problem: AnyProblem) -> None:
+    """Raises UserError for episodes in which elites of different generations would not act, or
+    be judged, in the same way.
+    """
     if not isinstance(problem, EnvironmentProblem):
         return
     if problem.normalize_observations:

@@ -17,7 +17,7 @@ from esengine.launch.runs.code import code_at, code_of
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.help import Positional
-from esengine.launch.settings.methods import REPERTOIRE, STRATEGY, family_of
+from esengine.launch.settings.methods import REPERTOIRE, STRATEGY, TRIALS, family_of
 from esengine.launch.training.isolation import in_teams
 from esengine.launch.training.method_run import method_run
 from esengine.launch.training.restoring import check_environment, warn_of_changes
@@ -60,7 +60,7 @@ def replay_command(argv: list[str], stop: StopRequest) -> int:
     path = settings.run
     directory = RunDirectory.open(path, settings.trust_modules)
     config = directory.trusted_config()
-    if family_of(config.method) not in (STRATEGY, REPERTOIRE):
+    if family_of(config.method) not in (STRATEGY, REPERTOIRE, TRIALS):
         raise UserError(
             f"replay must be of a run with members, got {path} of {config.method}; its rows tell "
             f"of its rounds"

@@ -12,7 +12,7 @@ import pytest
 
 import esengine
 from esengine.errors import UserError
-from tests.support.runs import rows
+from tests.support.runs import rows, same_run
 
 CELLS = 8
 
@@ -79,3 +79,56 @@ def test_observations_are_not_normalised(tmp_path: Path) -> None:
     given |= {"generations": 1, "population_size": 8, "run_dir": tmp_path / "run"}
     with pytest.raises(UserError, match="normalize_observations must be off with map-elites"):
         esengine.train("map-elites", "CartPole-v1", normalize_observations=True, **given)
+
+
+def tilted(points: Any) -> Any:
+    """The plane where the middle has become the worst place, and the right edge the best one."""
+    return np.column_stack([1 - points[:, 0], points])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_trials_find_what_works_after_a_change_and_are_resumed(
+    tmp_path: Path, workers: int
+) -> None:
+    learned = tmp_path / "learned"
+    esengine.train("map-elites", generations=30, run_dir=learned, **settings("map-elites"))
+    given: dict[str, Any] = {name: settings("map-elites")[name] for name in ("returns", "batch")}
+    given |= {"objective": tilted, "dimension": 2, "minimize": True, "init_archive": learned}
+    given |= {"population_size": 2, "enough": 1.0}
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    esengine.train("trial-and-error", generations=12, run_dir=straight, **given)
+    esengine.train("trial-and-error", generations=3, run_dir=stopped, workers=workers, **given)
+    (learned / "archive.safetensors").unlink()
+    esengine.resume(stopped, generations=12, objective=tilted, workers=workers)
+    same_run(straight, stopped)
+    row = rows(straight)[-1]
+    assert row["trials"] <= 24 < CELLS**2
+    assert row["best_trial"] > -0.1  # the first trial, in the middle, has -0.5
+
+
+def test_a_policy_of_an_archive_acts_as_it_was_saved(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"behavior_indices": (0, 2), "measure_ranges": (-1, 1, -1, 1)}
+    given |= {"generations": 2, "population_size": 8, "run_dir": tmp_path / "learned"}
+    result = esengine.train("map-elites", "CartPole-v1", hidden_sizes=(4,), cells=(4, 4), **given)
+    archive = esengine.load_archive(tmp_path / "learned")
+    path = tmp_path / "run"
+    esengine.train(
+        "trial-and-error",
+        "CartPole-v1",
+        init_archive=result,
+        generations=1,
+        run_dir=path,
+    )
+    policy, elite = esengine.load_policy(path), archive.policy_of(archive.best())
+    assert policy.spec == elite.spec
+    np.testing.assert_array_equal(policy.parameters, elite.parameters)
+    with pytest.raises(UserError, match="normalize_observations must be off"):
+        esengine.train(
+            "trial-and-error",
+            "CartPole-v1",
+            init_archive=tmp_path / "learned",
+            normalize_observations=True,
+            generations=1,
+        )
+    with pytest.raises(UserError, match="init_archive must fit Pendulum-v1"):
+        esengine.train("trial-and-error", "Pendulum-v1", init_archive=tmp_path / "learned")
