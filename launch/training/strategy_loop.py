@@ -19,11 +19,11 @@ from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.training.best_point import BestPoint
 from esengine.launch.training.constraints import Constraints, check_constrained, members_alone
 from esengine.launch.training.loop import Callback, Training
 from esengine.launch.training.metric_columns import generation_row
 from esengine.launch.training.noisy_best import Best, NoisyBest, check_noisy
+from esengine.launch.training.objective_best import ObjectiveBest
 from esengine.launch.training.open_generations import OpenGenerations
 from esengine.launch.training.problem_from_settings import is_noisy
 from esengine.launch.training.restoring import (
@@ -65,7 +65,7 @@ class StrategyTraining(Training):
         self._initial: NDArray[np.floating] = np.array(method.parameters(), self.problem.dtype)
         self.novelty: Novelty | None = None
         self._start: StartingSigma | None = None
-        self._best: BestPoint | None = None  # of an objective
+        self._best: ObjectiveBest | None = None  # of an objective
         self._open = OpenGenerations(pool, self.train.lag)
 
         columns = columns_of(self.problem)
@@ -74,7 +74,7 @@ class StrategyTraining(Training):
             check_constrained(config)
             self._constraints = Constraints(columns, self.problem.dimension)
         if isinstance(self.problem, ObjectiveProblem):
-            self._best = BestPoint(pool, self.problem, self.train, self._constraints)
+            self._best = ObjectiveBest(pool, self.problem, self.train, self._constraints)
             if self._best.noisy is not None:
                 check_noisy(config)
 

@@ -21,7 +21,7 @@ from esengine.problems import ObjectiveProblem
 from esengine.problems.columns import ARRAY, Columns, columns_of
 
 
-class BestPoint:
+class ObjectiveBest:
     """The best point of an objective so far.
 
     Args:
