@@ -7,7 +7,9 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import shutil
 import sys
+import textwrap
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -211,8 +213,17 @@ def _is_worker() -> bool:
 
 
 def _usage() -> str:
-    lines = [
-        f"  {name + ' ' + argument:<17} {summary.format(methods=listed(METHODS))}"
-        for name, (argument, summary, *_) in COMMANDS.items()
+    calls = {name: f"  {name} {each.argument}".rstrip() for name, each in COMMANDS.items()}
+    indent = 2 + max(map(len, calls.values()))
+    width = min(100, shutil.get_terminal_size().columns)
+    rows = [
+        textwrap.fill(
+            COMMANDS[name].summary.format(methods=listed(METHODS)),
+            width,
+            initial_indent=f"{call:<{indent}}",
+            subsequent_indent=" " * indent,
+            break_on_hyphens=False,
+        )
+        for name, call in calls.items()
     ]
-    return "\n".join(["usage: esengine COMMAND ...", "", *lines, "", _CLOSING])
+    return "\n".join(["usage: esengine COMMAND ...", "", *rows, "", textwrap.fill(_CLOSING, width)])
