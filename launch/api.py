@@ -41,9 +41,10 @@ from esengine.launch.python.signatures import takes_settings
 from esengine.launch.results.evaluation import EvaluateSettings, Evaluation, evaluated
 from esengine.launch.runs.result import RunResult, in_memory, path_of, result_of
 from esengine.launch.runs.run_directory import RunDirectory, default_path
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import BudgetSettings
 from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.terminal.notebook import shows_progress
 from esengine.launch.training.isolation import fork_early
 from esengine.launch.training.loop import Callback

@@ -22,10 +22,11 @@ from esengine.errors import UserError, nearest
 from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.auto_method import AUTO, chosen, kind_of
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import defaults_of
 from esengine.launch.settings.other_names import answer, without_aliases
 from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.loop import Callback
 from esengine.policies import Policy, load_policy, save_policy
 from esengine.user_code import give_object, is_object, named_object

@@ -15,7 +15,8 @@ import numpy as np
 from esengine.algorithms.evolution.cma_warm_start import save_distribution
 from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.errors import UserError
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.memory import memory_bytes
 from esengine.models import load_model, save_model
 from esengine.repertoires import load_archive, save_archive

@@ -11,9 +11,9 @@ from typing import Any
 
 from esengine.errors import UserError
 from esengine.launch.runs.copied_files import COPIES
-from esengine.launch.settings.config import TrainSettings
 from esengine.launch.settings.groups import BudgetSettings, StartSettings
 from esengine.launch.settings.methods import settings_of
+from esengine.launch.settings.train_settings import TrainSettings
 
 _FREE = {
     *(field.name for group in (BudgetSettings, StartSettings) for field in fields(group)),

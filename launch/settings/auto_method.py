@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from esengine.algorithms.evolution.step_sizes import StepSizeSettings
 from esengine.checks import at_least
 from esengine.errors import UserError
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import settings_of
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.user_code import named_callable, takes
 
 AUTO = "auto"

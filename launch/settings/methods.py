@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ALL = None
 """All settings of a group."""
 Groups = Mapping[str, tuple[str, ...] | None]
-"""Names of settings, or `ALL`, by the group in `esengine.launch.settings.config.GROUPS`."""
+"""Names of settings, or `ALL`, by the group in `esengine.launch.settings.train_settings.GROUPS`."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from esengine.algorithms.strategy import Settings
 from esengine.checks import flag_name
 from esengine.errors import UserError, listed, put
 from esengine.launch.settings.auto_method import AUTO, chosen, kind_of
-from esengine.launch.settings.config import GROUPS, RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.flags import HELP, parse
 from esengine.launch.settings.groups import BudgetSettings, StartSettings
 from esengine.launch.settings.help import Entry, Positional, entries, page
 from esengine.launch.settings.methods import METHODS, defaults_of, family_of, settings_of
 from esengine.launch.settings.other_names import without_aliases
 from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.settings.train_settings import GROUPS, TrainSettings
 from esengine.storage.files import read_stream
 from esengine.user_code import check_trusted
 

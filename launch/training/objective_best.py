@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import WorkerError
-from esengine.launch.settings.config import TrainSettings
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.constraints import Constraints
 from esengine.launch.training.metric_columns import episode_returns, mean_return
 from esengine.launch.training.noisy_best import Best, NoisyBest

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.launch.runs.json_lines import Row
-from esengine.launch.settings.config import TrainSettings
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.best_policy import (
     BestPolicy,
     GivenPolicy,

@@ -28,8 +28,9 @@ from esengine.environments import (
 )
 from esengine.errors import UserError
 from esengine.goals import GoalEpisodes
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import parse_convolutions
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.policies import Policy, PolicySpec, load_policy
 from esengine.policies.layers import convolution
 from esengine.policies.network import check_compiled, picture_of

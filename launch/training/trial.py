@@ -19,7 +19,7 @@ from types import FrameType
 import numpy as np
 
 from esengine.errors import UserError
-from esengine.launch.settings.config import TrainSettings
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.problem_from_settings import initial_row
 from esengine.problems import EnvironmentProblem, ObjectiveProblem, Problem
 from esengine.ranks.signals import SIGNALS

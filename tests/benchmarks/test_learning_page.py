@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.learning.cases import CASES, SEEDS, Case
 from benchmarks.learning.run import Outcome, outcome, page, read_results, write_page
-from esengine.launch.settings.config import TrainSettings
 from esengine.launch.settings.methods import settings_of
+from esengine.launch.settings.train_settings import TrainSettings
 
 CASE = Case("ars", "Swimmer-v5", 325, 4000, (), "100")
 

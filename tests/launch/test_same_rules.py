@@ -16,8 +16,9 @@ import pytest
 from esengine.launch.demonstrations.collecting import CollectSettings
 from esengine.launch.results.evaluation import EvaluateSettings
 from esengine.launch.results.failures import FailuresSettings
-from esengine.launch.settings.config import TrainSettings, flags_of
+from esengine.launch.settings.config import flags_of
 from esengine.launch.settings.methods import METHODS, family_of
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.pool import WorkerRules
 from tests.chaos import signals
 from tests.conftest import Run

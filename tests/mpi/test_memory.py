@@ -12,7 +12,8 @@ PROGRAM = """
 import re
 from pathlib import Path
 from esengine.launch.training.problem_from_settings import build_problem
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.settings.methods import settings_of
 from esengine.pool.startup import open_rank_state
 from esengine.ranks.world import World

@@ -11,7 +11,8 @@ from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.algorithms.evolution.truncation_es import TruncationESSettings
 from esengine.errors import Interrupted
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.pool import Pool

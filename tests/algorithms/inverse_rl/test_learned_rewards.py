@@ -18,7 +18,8 @@ from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pear
 from esengine.algorithms.inverse_rl.settings import GAILSettings, InverseRLSettings
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.run import prepare
 from esengine.rewards import LearnedReward, Steps
 from esengine.rewards.network import SIGHTS, RewardSpec, Sees

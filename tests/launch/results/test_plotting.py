@@ -20,7 +20,8 @@ from esengine.launch.results.plotting.curves import band, draw_curves
 from esengine.launch.results.plotting.runs import PlottedRun, by_task, find_runs
 from esengine.launch.results.plotting.search import axis_lengths, draw_fitness
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.storage import Checkpoint, save_checkpoint
 from tests.conftest import Run
 from tests.support.rows import curve_row

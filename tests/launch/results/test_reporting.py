@@ -17,7 +17,8 @@ import pytest
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.launch.results.reporting.report import ReportSettings, report
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig, TrainSettings, command_of
+from esengine.launch.settings.config import RunConfig, command_of
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training import commands
 from esengine.ranks import StopRequest
 from tests.conftest import Run

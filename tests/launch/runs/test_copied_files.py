@@ -14,7 +14,8 @@ import pytest
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
 from esengine.launch.runs.copied_files import COPIES, copy_given, copy_starts, with_copies
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.storage import Checkpoint, save_checkpoint
 from esengine.user_code import check_trusted
 from tests.conftest import Run

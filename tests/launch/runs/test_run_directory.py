@@ -23,7 +23,8 @@ from esengine.launch.runs.columns import Columns, thinned
 from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner, RunLock, wait_until_free
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from tests.conftest import Run
 from tests.support.words import words
 

@@ -23,7 +23,8 @@ from esengine.launch.runs import charts, json_lines, saving
 from esengine.launch.runs.json_lines import FailureLog
 from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.run import run
 from esengine.ranks import World
 from esengine.ranks.signals import outlive

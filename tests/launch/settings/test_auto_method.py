@@ -12,8 +12,8 @@ import esengine
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.auto_method import choose
-from esengine.launch.settings.config import TrainSettings
 from esengine.launch.settings.parse_train import parse_train
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.start_and_resume import resume
 from esengine.ranks import StopRequest
 

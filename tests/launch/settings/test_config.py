@@ -10,9 +10,10 @@ import pytest
 
 from esengine.algorithms import OpenAIESSettings
 from esengine.errors import UserError
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.parse_train import parse_train
 from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.settings.train_settings import TrainSettings
 from tests.support.words import words
 
 ENV: dict[str, Any] = {"env_id": "CartPole-v1"}

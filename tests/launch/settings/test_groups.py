@@ -9,7 +9,6 @@ import pytest
 
 from esengine.checks import flag_name
 from esengine.errors import UserError
-from esengine.launch.settings.config import GROUPS, TrainSettings
 from esengine.launch.settings.groups import BudgetSettings, StartSettings
 from esengine.launch.settings.help import entries
 from esengine.launch.settings.methods import METHODS, family_of, settings_of
@@ -22,6 +21,7 @@ from esengine.launch.settings.parse_train import (
     train_help,
 )
 from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.settings.train_settings import GROUPS, TrainSettings
 
 
 def test_each_shared_setting_belongs_to_one_group() -> None:

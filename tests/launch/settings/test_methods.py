@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from esengine.errors import UserError
-from esengine.launch.settings.config import GROUPS, RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import METHODS, STRATEGIES, family_of, settings_of
+from esengine.launch.settings.train_settings import GROUPS, TrainSettings
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,7 +8,7 @@ import pytest
 
 from esengine import minimize
 from esengine.errors import UserError
-from esengine.launch.settings.config import TrainSettings
+from esengine.launch.settings.train_settings import TrainSettings
 
 
 def to_the_right(point: np.ndarray[Any, Any]) -> float:

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from esengine.algorithms import CMAESSettings
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.terminal.panel import Display, console_here, duration, sparkline
 from esengine.launch.terminal.progress import Progress
 from esengine.ranks import StopRequest

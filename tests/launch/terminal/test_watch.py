@@ -21,7 +21,8 @@ from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_state import state_of
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.terminal.watch import Follower, WatchSettings, watch
 from esengine.ranks import StopRequest
 from tests.support.rows import row

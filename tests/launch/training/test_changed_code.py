@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from esengine.launch.runs.code import changes, code_at, code_of
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.noisy_best import Best, NoisyBest
 from esengine.user_code import named_module
 from tests.conftest import Run

@@ -14,9 +14,10 @@ from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import defaults_of, settings_of
 from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.problem_from_settings import build_problem
 from esengine.launch.training.run import completed, prepare, run
 from esengine.problems import EnvironmentProblem

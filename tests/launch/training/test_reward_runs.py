@@ -13,8 +13,9 @@ from gymnasium.envs.registration import EnvSpec
 from esengine.algorithms.strategy import Settings
 from esengine.errors import UserError
 from esengine.launch.runs.json_lines import Row
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import STRATEGIES, settings_of
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.run import prepare, run
 from esengine.ranks.world import World
 from tests.support.learners import reward_file

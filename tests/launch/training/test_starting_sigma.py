@@ -11,7 +11,8 @@ import pytest
 
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.candidates import AntitheticPairs, TrialPairs
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.starting_sigma import StartingSigma
 from esengine.problems import episode_seeds
 from tests.support.runs import rows
