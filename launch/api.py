@@ -283,6 +283,11 @@ def evaluate(
         UserError: there is no such policy.
         WorkerError: too many episodes failed.
     """
+    if not isinstance(policy, str | Path | Policy | RunResult):
+        raise UserError(
+            f"policy must be a run directory, a policy file, a policy or a result, got "
+            f"{policy!r:.80}; evaluate several one by one, whose episodes of one seed are the same"
+        )
     named: dict[str, Any] = {
         "policy": policy,
         "episodes": episodes,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.environments import ActionSpec, EnvironmentSpec
-from esengine.errors import UserError
+from esengine.errors import UserError, counted
 from esengine.policies.normalizer import reach_scale
 from esengine.seeding import derive_key, generator
 
@@ -33,7 +33,7 @@ class TrajectoryError(ValueError):
         self.field, self.reason = field, reason
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """The record of one episode. It checks itself and its arrays cannot be written. It copies
     arrays, except those of float64 that cannot be written.
@@ -94,6 +94,9 @@ class Trajectory:
         if self.labels is not None:
             _check_finite("labels", self.labels[self.labelled])
 
+    def __repr__(self) -> str:
+        return f"Trajectory({self.num_steps:,} steps, return {self.rewards.sum():.6g})"
+
     @property
     def num_steps(self) -> int:
         return len(self.actions)
@@ -148,7 +151,7 @@ class Transitions:
         return len(self.actions)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Demonstrations:
     """Trajectories of one environment.
 
@@ -167,6 +170,13 @@ class Demonstrations:
 
     def __post_init__(self) -> None:
         check_together(self.action, self.trajectories, "demonstrations")
+
+    def __repr__(self) -> str:
+        steps = sum(one.num_steps for one in self.trajectories)
+        return (
+            f"Demonstrations({self.environment.env_id}, "
+            f"{counted(len(self.trajectories), 'episode')}, {steps:,} steps)"
+        )
 
     @property
     def observation_dim(self) -> int:

@@ -88,6 +88,8 @@ def test_an_error_names_the_argument_and_not_the_flag() -> None:
         esengine.minimize(sphere, 3, population_size=2)
     with pytest.raises(UserError, match=r"^max_speed belongs to optimizer clipup, got adam; drop"):
         esengine.train("openai-es", env_id="CartPole-v1", max_speed=0.1)
+    with pytest.raises(UserError, match=r"^policy must be a run directory, .* one by one"):
+        esengine.evaluate(["a", "b"])  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"^episodes must be at least 1, got 0; 100 is the default"):
         esengine.evaluate("missing", episodes=0)
 
@@ -177,6 +179,8 @@ def test_collect_returns_the_episodes_of_an_expert() -> None:
         expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=2, max_episode_steps=5
     )
     assert [one.num_steps for one in demonstrations.trajectories] == [5, 5]
+    assert repr(demonstrations) == "Demonstrations(Pendulum-v1, 2 episodes, 10 steps)"
+    assert repr(demonstrations.trajectories[0]).startswith("Trajectory(5 steps, return -")
 
 
 def test_collect_writes_no_file_and_lists_the_settings_that_it_knows() -> None:
