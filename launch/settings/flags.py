@@ -122,7 +122,7 @@ def _flags_given(
 
         several = takes_several(entry.hint)
         after = [value] if value or (equals and not several) else []
-        while rest and not equals and not _FLAG.match(rest[0]) and (several or not after):
+        while rest and not _FLAG.match(rest[0]) and (several or not (after or equals)):
             after.append(rest.popleft())
         if not several and not after:
             raise UserError(f"{flag} must have a value, got none; write {entry.call}")

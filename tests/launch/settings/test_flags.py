@@ -74,6 +74,7 @@ def outer(*words: str) -> Outer:
         (("--places", "1", "b"), "places", (1, "b")),
         (("--words", "a", "-b", "c=--d"), "words", ("a", "-b", "c=--d")),
         (("--words", "a", "--words=b"), "words", ("a", "b")),
+        (("--words=--a", "b"), "words", ("--a", "b")),
         (("--words=",), "words", ()),
         (("--words",), "words", ()),
         (("--name=",), "name", ""),
