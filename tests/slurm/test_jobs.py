@@ -81,6 +81,20 @@ def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(
     assert "finished: 2 generations" in status
 
 
+def test_teams_of_ranks_in_a_job_on_two_nodes_give_the_bytes_of_one_machine(
+    user: User, esengine: Run
+) -> None:
+    team = words(
+        "train cma-es --objective simulations:shared --dimension 3 --minimize --population-size 6 "
+        "--generations 3 --ranks-per-member 2 --run-dir"
+    )
+    local = esengine(*team, "local", *words("--workers 1 --quiet"))
+    assert local.returncode == 0, local.stderr
+    resources = words("--nodes 2 --ntasks-per-node 2 --cpus-per-task 2")
+    completed(user, user.submit(*resources, "--", *team, "job"))
+    same_run(user.folder / "local", user.folder / "job")
+
+
 def test_an_array_with_hostile_names_gives_each_task_its_seed_and_status_shows_all(
     user: User,
 ) -> None:
