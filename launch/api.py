@@ -121,7 +121,8 @@ def train(
         directory = world.agree(
             lambda: prepare(config, path, launched or world.size > 1) if world.is_master else None
         )
-        return _carried_out(world, directory, config, callbacks)
+        config = shared_config(world, None if directory is None else directory.config())
+    return _carried_out(world, directory, config, callbacks)
 
 
 @arguments_named()

@@ -29,6 +29,7 @@ from esengine.launch.settings.settings_values import settings_from
 from esengine.launch.settings.train_settings import TrainSettings
 from esengine.launch.training.loop import Callback
 from esengine.policies import Policy, load_policy, save_policy
+from esengine.repertoires import Repertoire, save_archive
 from esengine.user_code import give_object, is_object, named_object
 
 _FUNCTIONS = ("objective", "expert", "behavior", "generator")
@@ -132,6 +133,9 @@ def _setting(name: str, value: Any, folder: Path) -> Any:
     if isinstance(value, Policy) and name in _POLICIES:
         save_policy(folder / "policy.safetensors", value)
         return folder / "policy.safetensors"
+    if isinstance(value, Repertoire):
+        save_archive(folder / "archive.safetensors", value)
+        return folder / "archive.safetensors"
     if isinstance(value, Demonstrations):
         save_demonstrations(folder / "demonstrations.npz", value)
         value = folder / "demonstrations.npz"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +122,16 @@ def test_train_evaluate_and_load_a_policy(tmp_path: Path, ranks: int) -> None:
     assert policy.act(np.zeros(4)) in (0, 1)
 
 
-def test_a_policy_starts_another_run_where_it_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [str, esengine.load_policy])
+def test_a_policy_starts_another_run_where_it_ended(
+    tmp_path: Path, given: Callable[[Path], Any]
+) -> None:
     common: dict[str, Any] = {"env_id": "CartPole-v1", "population_size": 16, "seed": 1}
     esengine.train("truncation-es", **common, generations=6, run_dir=tmp_path / "first")
     esengine.train(
         "cma-es",
         **common,
-        init_policy=str(tmp_path / "first"),
+        init_policy=given(tmp_path / "first"),
         sigma=1e-9,
         generations=1,
         run_dir=tmp_path / "second",

@@ -109,13 +109,13 @@ def test_trials_find_what_works_after_a_change_and_are_resumed(
 def test_a_policy_of_an_archive_acts_as_it_was_saved(tmp_path: Path) -> None:
     given: dict[str, Any] = {"behavior_indices": (0, 2), "measure_ranges": (-1, 1, -1, 1)}
     given |= {"generations": 2, "population_size": 8, "run_dir": tmp_path / "learned"}
-    result = esengine.train("map-elites", "CartPole-v1", hidden_sizes=(4,), cells=(4, 4), **given)
+    esengine.train("map-elites", "CartPole-v1", hidden_sizes=(4,), cells=(4, 4), **given)
     archive = esengine.load_archive(tmp_path / "learned")
     path = tmp_path / "run"
     esengine.train(
         "trial-and-error",
         "CartPole-v1",
-        init_archive=result,
+        init_archive=archive,
         generations=1,
         run_dir=path,
     )
