@@ -32,12 +32,11 @@ TRAIN = (
     "--run-dir"
 )
 LATER = {
-    "status run": ">&- 2>&- <&-",
-    "evaluate run --episodes 2 --ranks 2": ">&-",
-    "collect --policy run --episodes 2 --ranks 1 --out some.npz": ">&- 2>&- <&-",
-    "report run --no-film --out page.html": "",
+    "evaluate usual --episodes 2 --json {} --ranks": "returns.json",
+    "collect --policy usual --episodes 2 --out {} --ranks": "some.npz",
+    "report usual --no-film --out {}": "page.html",
 }
-"""Commands, and how the shell closes their streams."""
+"""Commands, and the file that each writes."""
 
 
 def in_a_small_container(
@@ -64,8 +63,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_has_the_same_bits_in_a_small_container(place: Path, esengine: Run) -> None:
-    usual = esengine(*words(TRAIN), "usual", "--quiet")
+def test_a_run_has_the_same_bits_in_a_small_container(place: Path, esengine_here: Run) -> None:
+    usual = esengine_here(*words(TRAIN), "usual", "--quiet")
     assert usual.returncode == 0, usual.stderr
     for folder, memory, closed in (("run", "size=64m", ">&-"), ("other", "ro", "")):
         result = in_a_small_container(place, memory, f"{TRAIN} {folder}", closed)
@@ -75,11 +74,21 @@ def test_a_run_has_the_same_bits_in_a_small_container(place: Path, esengine: Run
         assert (place / folder / policy).read_bytes() == (place / "usual" / policy).read_bytes()
 
     assert "return" in result.stdout
-    for command, closed in LATER.items():
-        result = in_a_small_container(place, "size=64m", command, closed)
+    for command, name in LATER.items():
+        closed = ">&-" if name == "returns.json" else ">&- 2>&- <&-"
+        there, here = (["2"], ["1"]) if command.endswith("--ranks") else ([], [])
+        result = in_a_small_container(
+            place, "size=64m", " ".join([command.format(name), *there]), closed
+        )
         assert (result.returncode, result.stderr) == (0, ""), command
-    left = {path.name for path in place.iterdir()}
-    assert left == {"usual", "run", "other", "some.npz", "page.html"}
+        elsewhere = esengine_here(*words(command.format(f"usual.{name}")), *here)
+        assert elsewhere.returncode == 0, elsewhere.stderr
+        assert (place / name).read_bytes() == (place / f"usual.{name}").read_bytes(), command
+    shown = in_a_small_container(place, "size=64m", "status usual").stdout
+    assert shown == esengine_here("status", "usual").stdout
+
+    written = [name for file in LATER.values() for name in (file, f"usual.{file}")]
+    assert {path.name for path in place.iterdir()} == {"usual", "run", "other", *written}
 
 
 def test_the_folder_of_launches_is_where_files_can_be_written(
