@@ -15,13 +15,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from esengine.launch.settings.flags import parse_process
 from tests.chaos.scenarios import (
+    TIMEOUT_S,
     Run,
     kill_all,
     kill_launcher,
@@ -34,7 +36,10 @@ from tests.chaos.table import write_table
 from tests.chaos.tasks import TASKS
 from tests.conftest import REPOSITORY, SUPPORT
 from tests.mpis.environments import ENVIRONMENTS, Environment
+from tests.slurm.conftest import User
 from tests.support.processes import MARK
+from tests.support.slurm import SlurmCluster, missing
+from tests.support.words import words
 
 METHODS = ("objective", "environment", "dagger")
 _DISTURBED = "long objective"
@@ -69,6 +74,8 @@ class MpiSettings:
 
     only: tuple[str, ...] = ()
     """Environments of these names only; the others keep their columns of the table."""
+    cells: tuple[str, ...] = ()
+    """Lines of the table to try; the others keep what they say."""
     environments: Path = REPOSITORY / "build" / "mpis"
     """The folder in which environments are made, and kept."""
 
@@ -80,10 +87,14 @@ class Trial:
         environment: it.
         folder: an empty folder to work in.
         references: the folder of each task's undisturbed run.
+        cluster: with one node, or why there is none.
     """
 
-    def __init__(self, environment: Environment, folder: Path, references: Path) -> None:
+    def __init__(
+        self, environment: Environment, folder: Path, references: Path, cluster: SlurmCluster | str
+    ) -> None:
         self._environment, self._folder, self._references = environment, folder, references
+        self._cluster = cluster
 
     def cells(self) -> dict[str, Callable[[], str]]:
         """What is tried, and how to try it."""
@@ -92,7 +103,32 @@ class Trial:
             "three workers": partial(self._all_methods, partial(self._train, ranks=_RANKS)),
             "its own mpirun": partial(self._all_methods, self._under_mpirun),
             **{what: partial(self._disturbed, one) for what, one in DISTURBANCES.items()},
+            "`submit`, mpirun": partial(self._submitted, "mpirun"),
+            "`submit`, srun": partial(self._submitted, "srun"),
         }
+
+    def _submitted(self, launcher: str) -> str:
+        """Whether a job of the cluster gives the same bytes and leaves nothing on its node."""
+        cluster = self._cluster
+        if isinstance(cluster, str):
+            return f"not tried: {cluster}"
+
+        def play(run: Run, task: str) -> None:
+            path = os.pathsep.join([str(SUPPORT), str(REPOSITORY)])
+            own = {"PYTHONPATH": path, MARK: run.mark, **self._environment.variables}
+            user = User(cluster, run.folder, own)
+            program = (self._environment.python, "-P", "-m", "esengine", "submit")
+            resources = ("--ntasks-per-node", str(_RANKS + 1), "--launcher", launcher)
+            train = (*TASKS[task], "--run-dir", "run")
+            before = _kept_on_node(cluster)
+            said = user.output(*program, *resources, "--", *train)
+            states = user.wait_for_end(said.split(",")[0].split()[-1], TIMEOUT_S)
+            assert states == ["COMPLETED"], f"{states}: {user.logs()[-300:]}"
+            left = _kept_on_node(cluster) - before
+            assert not left, f"left {sorted(left)[:3]} on the node"
+            run.start("status", "run")
+
+        return self._all_methods(play)
 
     def _disturbed(self, disturb: Callable[[Run], None]) -> str:
         """The status after a disturbance, and what is wrong after resumes."""
@@ -163,7 +199,10 @@ def main() -> None:
     _mount_own()
     names = [name for name in ENVIRONMENTS if not settings.only or name in settings.only]
     results: dict[str, dict[str, str]] = json.loads(RESULTS.read_text())
-    with tempfile.TemporaryDirectory(prefix="mpis-", dir="/var/tmp") as root:
+    with (
+        tempfile.TemporaryDirectory(prefix="mpis-", dir="/var/tmp") as root,
+        _cluster(Path(root) / "cluster") as cluster,
+    ):
         references = Path(root) / "references"
         for task in (*METHODS, _DISTURBED):
             (references / task).mkdir(parents=True)
@@ -171,8 +210,10 @@ def main() -> None:
         for name in names:
             folder = settings.environments / name.split(" (")[0].replace(" ", "-")
             environment = ENVIRONMENTS[name](folder)
-            results[name] = {"library": environment.library()}
-            for what, play in Trial(environment, Path(root), references).cells().items():
+            results[name] = {**results.get(name, {}), "library": environment.library()}
+            for what, play in Trial(environment, Path(root), references, cluster).cells().items():
+                if settings.cells and what not in settings.cells:
+                    continue
                 results[name][what] = play()
                 print(f"{name}, {what}: {results[name][what]}", flush=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
@@ -185,7 +226,7 @@ def _write(results: dict[str, dict[str, str]]) -> None:
     names = [name for name in ENVIRONMENTS if name in results]
     rows = [["", *names]]
     for what in results[names[0]]:
-        rows.append([what, *(results[name][what] for name in names)])
+        rows.append([what, *(results[name].get(what, "not tried") for name in names)])
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|---" * len(rows[0]) + "|")
     write_table("mpis", f"`make mpis`, {time.strftime('%Y-%m-%d')}:", lines, "platforms.md")
@@ -199,6 +240,33 @@ def _mount_own() -> None:
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     for folder in ("/dev/shm", "/tmp"):
         subprocess.run(["mount", "-t", "tmpfs", "none", folder], check=True)
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[SlurmCluster | str]:
+    """A Slurm cluster with one node, or why there is none."""
+    reason = missing()
+    if reason is not None:
+        yield reason
+        return
+    folder.mkdir()
+    cluster = SlurmCluster(folder, num_nodes=1)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def _kept_on_node(cluster: SlurmCluster) -> set[str]:
+    """What is in the folders for temporary files of the cluster's node."""
+    find = words("find /dev/shm /tmp -mindepth 1 -maxdepth 1")
+    found = subprocess.run(
+        cluster.on(cluster.nodes[0], cluster.folder, *find),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(found.stdout.splitlines())
 
 
 def _kept() -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,15 +22,18 @@ class User:
     Args:
         cluster: where to work.
         folder: the working folder.
+        variables: of the environment of all commands.
     """
 
-    def __init__(self, cluster: SlurmCluster, folder: Path) -> None:
+    def __init__(
+        self, cluster: SlurmCluster, folder: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.cluster, self.folder = cluster, folder
-        self._variables = {"PYTHONPATH": str(SUPPORT)}
+        self._variables = {"PYTHONPATH": str(SUPPORT), **(variables or {})}
 
     def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.cluster.run(
-            *map(str, command), folder=self.folder, **self._variables, **variables
+            *map(str, command), folder=self.folder, **(self._variables | variables)
         )
 
     def output(self, *command: str | Path) -> str:
