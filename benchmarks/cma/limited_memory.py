@@ -30,7 +30,7 @@ TIMES = (None, 4, 16, 64)  # members for each parameter; None is the default
 
 def sphere(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """The cost of each of (num_rows, n) points."""
-    return np.sum(rows**2, axis=1)
+    return np.asarray(np.sum(rows**2, axis=1))
 
 
 def penalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
