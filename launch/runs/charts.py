@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHORT_RUN_S = 10.0
+_LEAST_S = 1e-3  # of a generation; a hundred times what drawing its row takes
 _SIZE = (8.0, 4.5)  # inches
 _MOST_DRAWN = 1e100
 _PLACE = (0.11, 0.12, 0.79, 0.81)  # left, bottom, width and height of the axes in the figure
@@ -77,12 +78,12 @@ class EventFile:
 
 
 def draw_last(directory: RunDirectory, config: RunConfig) -> None:
-    """Draw ``curve.png`` at the end of a start, unless the whole run has taken little longer than
-    drawing takes. A run is as good without it, so what fails is printed.
+    """Draw ``curve.png`` at the end of a start if `is_worth_drawing`. A run is as good without it,
+    so what fails is printed.
     """
     try:
         rows = directory.last_rows()
-        if rows and rows[-1]["machine"].get("elapsed_s", 0.0) >= SHORT_RUN_S:
+        if rows and is_worth_drawing(rows[-1]):
             replace_lasting(directory.folder / "curve.png", curve(directory, config))
     except Exception as error:  # whatever the packages that draw raise
         put(
@@ -92,6 +93,14 @@ def draw_last(directory: RunDirectory, config: RunConfig) -> None:
             file=sys.stderr,
             flush=True,
         )
+
+
+def is_worth_drawing(last: Row) -> bool:
+    """Whether drawing takes a small part of the time of a run with this last row: the run took ten
+    seconds, and a millisecond for every generation, since each has a row to read.
+    """
+    least_s = max(SHORT_RUN_S, _LEAST_S * last["generation"])
+    return bool((last["machine"].get("elapsed_s") or 0.0) >= least_s)
 
 
 def curve(directory: RunDirectory, config: RunConfig) -> bytes:

@@ -17,6 +17,17 @@ from tests.support.words import words
 ARGUMENTS = words("truncation-es --env-id CartPole-v1 --population-size 32 --eval-every 2")
 
 
+@pytest.mark.parametrize(
+    ("generations", "elapsed_s", "expected"),
+    [(20, 9.0, False), (20, 11.0, True), (100_000, 60.0, False), (100_000, 120.0, True)],
+)
+def test_a_run_is_drawn_if_that_takes_a_small_part_of_its_time(
+    generations: int, elapsed_s: float, expected: bool
+) -> None:
+    last = {"generation": generations, "machine": {"elapsed_s": elapsed_s}}
+    assert charts.is_worth_drawing(last) == expected
+
+
 def scalars(run: Path, tag: str) -> dict[int, float]:
     accumulator = EventAccumulator(str(run)).Reload()
     return {event.step: event.value for event in accumulator.Scalars(tag)}
