@@ -26,6 +26,7 @@ from esengine.launch.runs.rows import is_of_run
 from esengine.launch.runs.run_lock import RunLock
 from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig
+from esengine.ranks.shared_folder import ROOT, remove_abandoned
 from esengine.storage.checkpoint import checkpoints, remove_after, remove_unfinished
 from esengine.storage.files import (
     aside_of,
@@ -266,7 +267,7 @@ class RunDirectory:
 
     def acquire(self) -> RunDirectory:
         """Lock the directory for this process, its only writer, and return the directory. What
-        killed writers left aside is removed.
+        killed writers left aside is removed, and what killed launches left in shared memory.
 
         Raises:
             UserError: another running process is the writer, or the folder is not writable.
@@ -274,6 +275,7 @@ class RunDirectory:
         if self._lock is None:
             self._lock = RunLock(self.path)
             remove_strays(self.folder)
+            remove_abandoned(ROOT)
         return self
 
     def is_held(self) -> bool:
