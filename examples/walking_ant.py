@@ -45,25 +45,26 @@ class WalkingAnt(AntEnv):
             self._power[list(_MOTORS[broken_leg])] = 0.0
 
     def reset_model(self) -> NDArray[np.float64]:
-        super().reset_model()
+        cast(Any, super()).reset_model()  # without types in gymnasium
         self._steps = 0
         self._contacts = np.zeros(4)
         return self._seen()
 
     def step(
         self, action: NDArray[np.floating]
-    ) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
+    ) -> tuple[NDArray[np.float64], np.float64, bool, bool, dict[str, np.float64]]:
         before = self.data.qpos[0]
         self.data.ctrl[:] = action * self._power
         mujoco.mj_step(self.model, self.data, nstep=self.frame_skip)
         self._steps += 1
         self._contacts += np.isin(self._feet, self.data.contact.geom)
-        metres = float(self.data.qpos[0] - before)
+        metres = self.data.qpos[0] - before
         if self.render_mode == "human":
-            self.render()
+            cast(Any, self).render()
         feet = self._contacts / self._steps
-        info = {f"foot{leg}": float(share) for leg, share in enumerate(feet)}
-        return self._seen(), metres / (self.dt * EPISODE_STEPS), False, False, info
+        info = {f"foot{leg}": share for leg, share in enumerate(feet)}
+        speed = np.float64(metres / (self.dt * EPISODE_STEPS))
+        return self._seen(), speed, False, False, info
 
     def _seen(self) -> NDArray[np.float64]:
         phase = 2 * math.pi * _RHYTHM_HZ * self._steps * self.dt
