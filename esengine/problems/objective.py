@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.contract import Evaluated, failure_of
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
-from esengine.problems.records import FAILED, MEMBER, OK
+from esengine.problems.records import FAILED, OK, new_records
 from esengine.problems.search_space import SearchSpace
 from esengine.user_code import FORKS, number_of, takes
+
+_VALUE = "the value of the objective"
 
 
 @dataclass
@@ -75,17 +78,21 @@ class ObjectiveProblem:
     def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         self._failures: list[Failure] = []
         rows = np.array(self.points(rows))  # the function may write into its argument
+        records = new_records(first, len(rows))
+        members = range(first, first + len(rows))
+        counts: int | list[int] = 1
         if self.is_noisy:
-            results = [
-                self._evaluate_often(candidates, member, row)
-                for member, row in enumerate(rows, first)
+            counts = [self._num_evaluations(candidates, member) for member in members]
+            values = [
+                self._summary_of(candidates, member, row, count)
+                for member, row, count in zip(members, rows, counts, strict=True)
             ]
         else:
-            results = [
-                self._record(member, self._value(candidates, member, row))
-                for member, row in enumerate(rows, first)
-            ]
-        records = np.array(results, MEMBER)
+            values = list(self._values(candidates, members, rows, repeat(None)))
+        records["fitness"] = values
+        records["episodes"] = counts
+        if not all(map(math.isfinite, values)):
+            records["status"] = np.where(np.isfinite(values), OK, FAILED)
         if self._failures:
             raise MembersFailed(records, {}, self._failures)
         return records, {}
@@ -94,43 +101,53 @@ class ObjectiveProblem:
         """What the function is given for rows, (num_rows, num_variables)."""
         return rows if self.space is None else self.space.points(rows)
 
-    def _evaluate_often(
-        self, candidates: Candidates, member: int, row: NDArray[np.floating]
-    ) -> tuple[Any, ...]:
+    def _num_evaluations(self, candidates: Candidates, member: int) -> int:
         asked = candidates.num_episodes(member) if self._takes_seed else None
-        count = asked or self.episodes_per_member
+        return asked or self.episodes_per_member
+
+    def _summary_of(
+        self, candidates: Candidates, member: int, row: NDArray[np.floating], count: int
+    ) -> float:
+        """The fitness of several evaluations, which end at the first that fails."""
         (seeds,) = episode_seeds(
             candidates, np.array([member]), count, self.episode_seeds, self.antithetic
         ).tolist()
-        values = np.full((1, count), np.nan)
-        for index, seed in enumerate(seeds):
-            values[0, index] = self._value(candidates, member, row.copy(), seed)
-            if not math.isfinite(values[0, index]):
-                return self._record(member, math.nan, count)
-        return self._record(member, float(self.summary(values)[0]), count)
+        points = np.tile(row, (count, 1))
+        values: list[float] = []
+        for value in self._values(candidates, repeat(member), points, seeds):
+            if not math.isfinite(value):
+                return math.nan
+            values.append(value)
+        return float(self.summary(np.array([values]))[0])
 
-    def _value(
+    def _values(
         self,
         candidates: Candidates,
-        member: int,
-        row: NDArray[np.floating],
-        seed: int | None = None,
-    ) -> float:
-        """The fitness of one evaluation of a row, which the function may overwrite; not a number
-        where it raised.
+        members: Iterable[int],
+        points: NDArray[np.floating],
+        seeds: Iterable[int | None],
+    ) -> Iterator[float]:
+        """The fitness of one evaluation of each point, which the function may overwrite; not a
+        number where it raised.
+
+        One loop for all of them, since functions of a microsecond are handed over by the million.
         """
-        if FORKS.is_child:  # by the evaluation before
-            FORKS.end_child()
-        try:
-            value = self.value_at(row, seed)
-        except (Exception, SystemExit) as error:
-            self._failures.append(
-                failure_of(error, candidates, member, candidates.seed if seed is None else seed)
-            )
-            return math.nan
-        if self.progress is not None:
-            self.progress()
-        return -value if self.minimize else value
+        function, takes_seed = self.function, self._takes_seed
+        for member, point, seed in zip(members, points, seeds, strict=False):  # some are endless
+            if FORKS.is_child:  # by the evaluation before
+                FORKS.end_child()
+            try:
+                value = function(point, seed=seed) if takes_seed else function(point)
+                if type(value) is not float:
+                    value = number_of(_VALUE, value)
+            except (Exception, SystemExit) as error:
+                known = candidates.seed if seed is None else seed
+                self._failures.append(failure_of(error, candidates, member, known))
+                yield math.nan
+                continue
+            if self.progress is not None:
+                self.progress()
+            yield -value if self.minimize else value
 
     def value_at(self, point: NDArray[np.floating], seed: int | None) -> float:
         """What the function returns for a point, and for a seed if it takes one.
@@ -139,10 +156,7 @@ class ObjectiveProblem:
             UserError: it returns no number. Whatever the function raises, too.
         """
         value = self.function(point, seed=seed) if self._takes_seed else self.function(point)
-        return number_of("the value of the objective", value)
-
-    def _record(self, member: int, fitness: float, count: int = 1) -> tuple[Any, ...]:
-        return member, fitness, 0, count, OK if math.isfinite(fitness) else FAILED
+        return number_of(_VALUE, value)
 
     def merge(self, arrays: Mapping[str, Any]) -> None:
         pass
