@@ -9,6 +9,7 @@ from gymnasium import wrappers
 
 from esengine.environments import EnvironmentSpec, ObservationSpec, Rules
 from esengine.environments.task_code import is_at_home
+from esengine.simulators.behind_wrappers import behind, observation_wrappers
 from esengine.simulators.classic import CLASSIC
 from esengine.simulators.contract import EnvBackend, Family, Simulator
 from esengine.simulators.dynamics import Dynamics
@@ -51,13 +52,15 @@ def make_simulator(
 
 
 def make_dynamics(spec: EnvironmentSpec) -> Dynamics:
-    """The dynamics of an environment.
+    """The dynamics of an environment. Its outermost wrappers may change what a policy sees.
 
     Raises:
         UserError: actions have no finite bounds, or the state cannot be read and set.
     """
     env = spec.open()
-    return family_of(env).dynamics(env)
+    around = observation_wrappers(env)
+    inside = around[-1].env if around else env
+    return behind(family_of(inside).dynamics(inside), around)
 
 
 def has_compiled(env: gymnasium.Env[Any, Any]) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.simulators import Dynamics, SteppedDynamics, make_dynamics
+from esengine.simulators import Dynamics, ObservableDynamics, SteppedDynamics, make_dynamics
 from esengine.simulators.classic import ClassicDynamics
 from esengine.simulators.mujoco import MujocoDynamics
 
@@ -141,3 +141,58 @@ def test_an_environment_that_no_planner_can_use_says_why() -> None:
         make_dynamics(EnvironmentSpec("TestHidden-v0"))
     with pytest.raises(UserError, match="a box with finite bounds or one discrete choice"):
         make_dynamics(EnvironmentSpec("TestUnboundedCounter-v0"))
+
+
+class Positions(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """The first two numbers of an observation alone."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+    def observation(self, observation: Any) -> Any:
+        return observation[:2].astype(np.float64)
+
+
+class Halved(Positions):
+    """Rewards change, too."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *rest = super().step(action)
+        return observation, float(reward) / 2, *rest
+
+
+def positions(task: str, halved: bool = False) -> gymnasium.Env[Any, Any]:
+    return (Halved if halved else Positions)(gymnasium.make(task))
+
+
+gymnasium.register("TestPositions-v0", cast(Any, positions))
+
+STACKED = (("FrameStackObservation", {"stack_size": 3}),)
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "InvertedPendulum-v5"])
+def test_a_planner_sees_through_wrappers_of_observations(env_id: str) -> None:
+    spec = EnvironmentSpec("TestPositions-v0", {"task": env_id})
+    plain, env = make_dynamics(EnvironmentSpec(env_id)), spec.make()
+    candidates = random_controls(plain, 7, 5)
+    seen, _ = env.reset(seed=3)
+    windows = EnvironmentSpec(spec.env_id, spec.arguments, STACKED)
+    for one in (spec, windows):
+        dynamics = make_dynamics(one)
+        state = dynamics.state_of(env)
+        expected = plain.returns(plain.state_of(env), candidates)
+        np.testing.assert_array_equal(dynamics.returns(state, candidates), expected)
+        assert isinstance(dynamics, ObservableDynamics) == (one is spec)
+        if isinstance(dynamics, ObservableDynamics):
+            np.testing.assert_array_equal(
+                dynamics.observe(np.stack([state, state])), np.array([seen, seen], np.float32)
+            )
+
+
+def test_a_planner_does_not_see_through_a_wrapper_that_changes_rewards() -> None:
+    arguments = {"task": "InvertedPendulum-v5", "halved": True}
+    dynamics = make_dynamics(EnvironmentSpec("TestPositions-v0", arguments))
+    assert isinstance(dynamics, SteppedDynamics)
+    with pytest.raises(UserError, match="whose state can be set"):
+        make_dynamics(EnvironmentSpec("TestPositions-v0", arguments | {"task": "Pendulum-v1"}))
