@@ -80,6 +80,13 @@ class AllowsLag(Protocol):
         """Choose rates that are stable with this lag, before the first generation."""
 
 
+@runtime_checkable
+class MayFail(Protocol):
+    """A strategy that may be told a generation in which every member failed."""
+
+    may_fail: ClassVar[bool]
+
+
 class Method(Protocol):
     """What the training loop asks of strategies and of `RoundMethod` alike.
 

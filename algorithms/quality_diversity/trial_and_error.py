@@ -38,6 +38,7 @@ class TrialAndErrorSettings:
         "generations": 20,
         "eval_every": 0,
         "final_episodes": 1,
+        "max_failed_fraction": 1.0,
     }
 
     init_archive: Path | None = None
@@ -110,6 +111,7 @@ class TrialAndError:
     """
 
     varying_state: ClassVar[tuple[str, ...]] = ()
+    may_fail: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.evolution.reliability import Reliability
 from esengine.algorithms.evolution.restarts import RestartedSearch
 from esengine.algorithms.novelty import Novelty
-from esengine.algorithms.strategy import Strategy
+from esengine.algorithms.strategy import MayFail, Strategy
 from esengine.candidates import Candidates, PolicyEpisodes, RepeatedPopulation, WithPoint
 from esengine.errors import WorkerError
 from esengine.launch.runs.result import RunResult
@@ -157,7 +157,7 @@ class StrategyTraining(Training):
         evaluations = self.pool.collect(submitted)
         asked = submitted.candidates
         candidates = asked.search_population
-        if not np.isfinite(evaluations.fitness).any():
+        if not (isinstance(self.method, MayFail) or np.isfinite(evaluations.fitness).any()):
             raise WorkerError(
                 f"every member of generation {candidates.generation} failed: no fitness was finite"
             )
@@ -361,7 +361,7 @@ class StrategyTraining(Training):
             if self._noisy is not None:
                 self._constraints.forget()  # each generation's best is evaluated again
             member = self._constraints.improved(evaluations)
-        if member is None:
+        if member is None or not np.isfinite(fitness[member]):
             return
 
         if isinstance(asked, WithPoint) and member == asked.population_size - 1:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import esengine
-from esengine.errors import UserError
+from esengine.errors import UserError, WorkerError
 from tests.support.runs import rows, same_run
 
 CELLS = 8
@@ -104,6 +104,35 @@ def test_trials_find_what_works_after_a_change_and_are_resumed(
     row = rows(straight)[-1]
     assert row["trials"] <= 24 < CELLS**2
     assert row["best_trial"] > -0.1  # the first trial, in the middle, has -0.5
+
+
+def half_broken(point: Any) -> Any:
+    """The plane of `tilted`, whose lower half ends in an exception."""
+    if point[1] < 0.6:
+        raise ZeroDivisionError("the simulator diverged")
+    return tilted(point[None])[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trial_that_raises_is_counted_and_the_search_goes_on(
+    tmp_path: Path, workers: int
+) -> None:
+    learned, path = tmp_path / "learned", tmp_path / "run"
+    esengine.train("map-elites", generations=10, run_dir=learned, **settings("map-elites"))
+    given: dict[str, Any] = {"returns": ("cost", "m:x", "m:y"), "dimension": 2, "minimize": True}
+    given |= {"init_archive": learned, "enough": 1.0, "objective": half_broken}
+    esengine.train("trial-and-error", generations=12, workers=workers, run_dir=path, **given)
+    found = rows(path)
+    assert [row["trials"] for row in found] == list(range(1, 13))
+    failed = [row["failed_members"] for row in found]
+    assert failed[0] == 1  # a neighbour of the middle, which is the best elite
+    assert 0 < sum(failed) < 12
+    assert found[0]["best_trial"] is None
+    assert found[-1]["best_trial"] > -1.0
+    result = esengine.train("trial-and-error", generations=1, max_failed_fraction=1.0, **given)
+    assert (result.best_value, result.best_point) == (None, None)
+    with pytest.raises(WorkerError, match="the simulator diverged"):
+        esengine.train("trial-and-error", generations=12, max_failed_fraction=0.0, **given)
 
 
 def test_a_policy_of_an_archive_acts_as_it_was_saved(tmp_path: Path) -> None:
