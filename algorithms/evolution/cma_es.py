@@ -297,7 +297,9 @@ class CMAES(MeanSearch):
         # Population size adaptation
         if self._adaptation is not None and old_matrix is not None:
             moved = (self.sigma / old_sigma) ** 2 * self.C - old_matrix
-            size = self._adaptation.adapt(k, h_sigma, whitened, self._whitened(moved))
+            size = self._adaptation.adapt(
+                k, h_sigma, whitened, self._whitened(moved), population.reliability
+            )
             self._become_of(size + size % 2 if self.settings.mirrored else size)
 
         # Margin for integer variables

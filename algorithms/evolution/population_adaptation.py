@@ -6,8 +6,11 @@ that it would have under random selection. If successive changes agree, the path
 population shrinks, down to its first size. If they contradict each other, as under noise, it grows.
 The step size changes with the best one for the population.
 
-Two things differ from the paper: negative weights keep their part in the update, and in the
-expected length, and the square root of the covariance matrix is that of the last decomposition.
+Three things differ from the paper. Negative weights keep their part in the update, and in the
+expected length. The square root of the covariance matrix is that of the last decomposition. And
+where the share of noise in the differences of fitness is measured, the population grows only in
+proportion to it: without noise, the paths of a search on a sphere of 20 parameters are long enough
+for a population of 18 times the default alone.
 """
 
 from __future__ import annotations
@@ -81,6 +84,7 @@ class PopulationAdaptation(SavedState):
         h_sigma: bool,
         mean_change: NDArray[np.float64],
         matrix_change: NDArray[np.float64],
+        reliability: float | None = None,
     ) -> int:
         """Return the next population size.
 
@@ -89,6 +93,7 @@ class PopulationAdaptation(SavedState):
             h_sigma: whether p_c followed the mean.
             mean_change: (n,) of the mean, in units of the old distribution.
             matrix_change: (n, n) of the covariance matrix, in the same units.
+            reliability: of fitness, 1 without noise; None if it is not measured.
         """
         self._gamma_sigma = _normalised(self._gamma_sigma, k.c_sigma)
         self._gamma_c = (1 - k.c_c) ** 2 * self._gamma_c + h_sigma * k.c_c * (2 - k.c_c)
@@ -100,7 +105,8 @@ class PopulationAdaptation(SavedState):
         self.matrix_path = (1 - _BETA) * self.matrix_path + change
 
         length = float(np.sum(self.mean_path**2) + np.sum(self.matrix_path**2))
-        self.size *= math.exp(_BETA * (self._gamma - length / _ALPHA))
+        noise = 1.0 if reliability is None else min(1.0, 2 * (1 - reliability))
+        self.size *= math.exp(_BETA * (noise * self._gamma - length / _ALPHA))
         self.size = float(min(max(self.size, self._least), _MOST * self._least))
         return round(self.size)
 

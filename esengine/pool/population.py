@@ -34,7 +34,13 @@ class Population:
     """The last evaluated search population, for sums that are too large for one rank.
 
     A strategy gets it in ``tell``. It hides where the members' noise is and which ranks add it up.
+
+    Attributes:
+        reliability: of the fitness of the generations before, from 0, all noise, to 1, none; None
+            where it is not measured.
     """
+
+    reliability: float | None = None
 
     def __init__(self, rank_state: RankState, sum_up: SumUnits | None) -> None:
         """The population that ``rank_state`` holds.
@@ -54,6 +60,7 @@ class Population:
         part = Population(self._rank_state, self._sum_up)
         part._candidates = self._whole.parts[number]
         part._first = self._whole.bounds[number][0]
+        part.reliability = self.reliability
         return part
 
     def row(self, member: int) -> NDArray[np.floating]:

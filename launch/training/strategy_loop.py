@@ -162,7 +162,7 @@ class StrategyTraining(Training):
                 f"every member of generation {candidates.generation} failed: no fitness was finite"
             )
 
-        population = self.pool.population()
+        population = self._population()
         fitness = evaluations.fitness
         size = candidates.population_size
         if isinstance(asked, RepeatedPopulation):
@@ -202,6 +202,13 @@ class StrategyTraining(Training):
         self.row = generation_row(
             self.method, self.problem, evaluations, self.counters, metrics, self.pool
         )
+
+    def _population(self) -> Population:
+        """The generation, with the reliability of those before."""
+        population = self.pool.population()
+        if self._reliability is not None:
+            population.reliability = self._reliability.value
+        return population
 
     def tell(
         self,

@@ -13,6 +13,7 @@ from esengine.algorithms.evolution.cma_coefficients import Coefficients
 from esengine.algorithms.evolution.population_adaptation import best_step_size
 from esengine.algorithms.trial_runs import advance, pool_for
 from esengine.errors import UserError
+from esengine.pool import Population
 
 ADAPTED = CMAESSettings(sigma=1.0, adapt_population="on")
 
@@ -48,6 +49,21 @@ def test_the_population_grows_under_noise_and_stays_small_without() -> None:
     assert min(plain) == 10
     assert max(plain) < 100
     assert noisy[-1] > 10 * np.median(plain)
+
+
+def test_the_population_grows_in_proportion_to_the_noise_that_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def noisy(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(sphere(rows) + 100 * noise(rows))
+
+    unmeasured = sizes_on(noisy, 60)
+    monkeypatch.setattr(Population, "reliability", 0.4)  # most of it is noise
+    assert sizes_on(noisy, 60) == unmeasured
+    monkeypatch.setattr(Population, "reliability", 1.0)
+    assert sizes_on(sphere, 60) == [10] * 60
+    monkeypatch.setattr(Population, "reliability", 0.8)
+    assert max(sizes_on(sphere, 60)) < 20
 
 
 def test_the_path_is_as_long_as_expected_under_random_selection() -> None:
