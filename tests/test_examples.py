@@ -166,6 +166,27 @@ def test_a_planner_chains_a_skill_of_a_curriculum(tmp_path: Path) -> None:
     assert 0 <= chained <= 1
 
 
+def test_an_ant_stands_swings_its_legs_and_drops_a_broken_one() -> None:
+    pytest.importorskip("mujoco", reason="needs MuJoCo, of the extra [mujoco]")
+    ant = example("walking_ant").WalkingAnt
+    raised = np.array([1.0] * 8)
+    angles = {}
+    for leg in (-1, 1):
+        env = ant(broken_leg=leg, start_noise=0.0)
+        env.reset(seed=0)
+        for _ in range(30):
+            _, _, _, _, info = env.step(np.zeros(8))
+        assert leg == 1 or min(info.values()) > 0.5  # all feet carry it, once it has landed
+        for _ in range(10):
+            observation, *_ = env.step(raised)
+        np.testing.assert_allclose(observation, [0, 1], atol=1e-9)  # after four whole periods
+        angles[leg] = env.data.qpos[7:].copy()
+    high = ant().model.jnt_range[1:, 1]
+    np.testing.assert_allclose(angles[-1], high, atol=0.1)
+    away = np.abs(angles[1] - high)
+    assert away[:2].max() < 0.1 < away[2]  # the hip of leg 1 stays where it was
+
+
 def test_examples_are_short() -> None:
     for path in EXAMPLES.glob("*.py"):
         if path.name == "tabular.py":  # exact inverse RL, which three examples import

@@ -35,10 +35,10 @@ EXAMPLES = ("python examples/", "python -m examples.")  # which test_examples ru
 SHORTENED = {
     "--target-return 325": "--generations 1 --population-size 8",
     "--target-return 475": "--generations 2",
+    "--population-size 200 --sigma 0.2 --reevaluate 20 --generations 12": "--population-size 40 "
+    "--sigma 0.2 --generations 1",
     "--generations 20 --run-dir": "--generations 2 --run-dir",
     "--generations 30": "--generations 3",
-    "--population-size 200 --sigma 0.2 --reevaluate 20 --generations 40": "--population-size 40 "
-    "--sigma 0.2 --generations 1",
     "esengine submit": "esengine submit --dry-run",
     "--minimize --run-dir": "--minimize --generations 20 --run-dir",
     "train behavior-cloning": "train behavior-cloning --gradient-steps 1 --generations 5",
