@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import is_mujoco, name_of
+from esengine.environments import ObservationSpec, is_mujoco, name_of
 from esengine.errors import UserError
 from esengine.simulators.contract import Family
 from esengine.simulators.controls import Controls
@@ -22,7 +22,8 @@ class SteppedDynamics(Controls):
     stepped one candidate after another.
 
     ``get_state`` returns a vector of floats from which ``set_state`` lets the environment continue
-    exactly.
+    exactly. An attribute ``num_coordinates`` says how many of its first numbers say where the
+    system is; without it all do.
 
     Args:
         env: owned by these dynamics; its wrappers are stepped with it, except limits of time.
@@ -44,6 +45,8 @@ class SteppedDynamics(Controls):
         self._env: Any = without_limits(env)[0]
         env.reset(seed=0)
         self.state_size = self.num_coordinates = self.state_of(env).size
+        if not self._mujoco:
+            self.num_coordinates = int(getattr(task, "num_coordinates", self.state_size))
 
     def state_of(
         self, env: gymnasium.Env[Any, Any], observation: Any = None
@@ -93,6 +96,30 @@ class SteppedDynamics(Controls):
         mujoco.mj_setState(task.model, task.data, state, whole)  # the solver's warm start again
 
 
+class ObservedStepping(SteppedDynamics):
+    """The same for an environment that also has ``get_observation()``, which returns what `step`
+    would in the present state.
+    """
+
+    def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        space = self._env.observation_space
+        spec = ObservationSpec.of(space)
+        seen = np.empty((len(states), spec.dim), np.float32)
+        for i, state in enumerate(states):
+            self._set(state)
+            seen[i] = spec.flat(space, self._env.unwrapped.get_observation(), np.float32)
+        return seen
+
+
+def stepped_dynamics(env: gymnasium.Env[Any, Any]) -> SteppedDynamics:
+    """The dynamics of an environment that is stepped; they compute observations if nothing around
+    it changes these. Raises UserError as `SteppedDynamics` does.
+    """
+    inside = without_limits(env)[0]
+    observes = inside is inside.unwrapped and hasattr(inside, "get_observation")
+    return (ObservedStepping if observes else SteppedDynamics)(env)
+
+
 STEPPED = Family(
-    "stepped", lambda task: True, lambda task: None, GymnasiumSimulator, SteppedDynamics
+    "stepped", lambda task: True, lambda task: None, GymnasiumSimulator, stepped_dynamics
 )

@@ -184,8 +184,9 @@ def _skill_expert(settings: DemonstratorSettings, dynamics: Dynamics) -> SkillEx
     observations, action = spec.spaces()
     if not isinstance(dynamics, ObservableDynamics) or action.kind != "box":
         raise UserError(
-            f"--skills need a compiled simulator and box actions, got {spec.env_id}; "
-            "use classic control, MuJoCo or esengine/PointMaze-v0"
+            f"--skills need box actions and a simulator that computes observations, got "
+            f"{spec.env_id}; use classic control, MuJoCo or esengine/PointMaze-v0, or give your "
+            f"environment's class get_state(), set_state(state) and get_observation()"
         )
 
     policies: list[Policy] = []

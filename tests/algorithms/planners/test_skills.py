@@ -116,7 +116,7 @@ def test_the_way_does_in_the_simulator_what_the_search_says() -> None:
     ("flags", "message"),
     [
         (("--env-id", "Pendulum-v1"), "--skills must fit Pendulum-v1"),
-        (("--env-id", "CartPole-v1"), "--skills need a compiled simulator and box actions"),
+        (("--env-id", "CartPole-v1"), "--skills need box actions and a simulator"),
         (
             ("--env-id", MAZE, "--planner-arg", "width=0"),
             "--planner-arg width must be at least 1, got 0",

@@ -95,6 +95,28 @@ class Counter(gymnasium.Env[Any, Any]):
         (self.place,) = state
 
 
+class Clock(Counter):
+    """It also says what a policy sees, and that its second number is no place."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+    num_coordinates = 1
+    hours = 0.0
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.hours += 1
+        _, reward, terminated, truncated, info = super().step(action)
+        return self.get_observation(), reward, terminated, truncated, info
+
+    def get_observation(self) -> NDArray[np.float32]:
+        return np.array([self.hours, self.place], np.float32)
+
+    def get_state(self) -> list[float]:
+        return [self.place, self.hours]
+
+    def set_state(self, state: NDArray[np.float64]) -> None:
+        self.place, self.hours = state
+
+
 class Hidden(Counter):
     """Its state cannot be set."""
 
@@ -111,6 +133,7 @@ class Unbounded(Counter):
 
 
 gymnasium.register("TestCounter-v0", cast(Any, Counter), max_episode_steps=3)
+gymnasium.register("TestClock-v0", cast(Any, Clock), max_episode_steps=3)
 gymnasium.register("TestHidden-v0", cast(Any, Hidden))
 gymnasium.register("TestUnboundedCounter-v0", cast(Any, Unbounded))
 
@@ -134,6 +157,20 @@ def test_an_environment_with_get_state_and_set_state_is_stepped_without_its_time
         1,
         1,
     ]
+
+
+def test_an_environment_with_get_observation_says_what_a_policy_sees() -> None:
+    dynamics = make_dynamics(EnvironmentSpec("TestClock-v0"))
+    assert isinstance(dynamics, ObservableDynamics)
+    assert (dynamics.state_size, dynamics.num_coordinates) == (2, 1)
+    states = np.array([[3.0, 7.0], [-1.0, 2.0]])
+    after = dynamics.step(states, np.ones((2, 1))).states
+    assert after.tolist() == [[4, 8], [0, 3]]
+    assert dynamics.observe(after).tolist() == [[8, 4], [3, 0]]
+    counting = make_dynamics(EnvironmentSpec("TestCounter-v0"))
+    assert not isinstance(counting, ObservableDynamics)
+    wrapped = EnvironmentSpec("TestClock-v0", wrappers=(("ClipReward", {"max_reward": 1}),))
+    assert not isinstance(make_dynamics(wrapped), ObservableDynamics)
 
 
 def test_an_environment_that_no_planner_can_use_says_why() -> None:
