@@ -45,6 +45,7 @@ METHODS = ("objective", "environment", "dagger")
 _DISTURBED = "long objective"
 _RANKS = 3
 _OF_MPIEXEC = "/tmp/hydra_hwloc_xmlfile_"  # which MPICH's launcher leaves when it is killed
+_OF_TORCH = "/tmp/torchinductor_"  # an empty folder for each user, once, which torch makes by itself
 RESULTS = Path(__file__).parent / "results.json"
 
 
@@ -266,12 +267,13 @@ def _kept_on_node(cluster: SlurmCluster) -> set[str]:
         text=True,
         check=True,
     )
-    return set(found.stdout.splitlines())
+    return {path for path in found.stdout.splitlines() if not path.startswith(_OF_TORCH)}
 
 
 def _kept() -> set[str]:
     """What is in the folders for temporary files."""
-    return {str(path) for folder in ("/dev/shm", "/tmp") for path in Path(folder).iterdir()}
+    paths = (str(path) for folder in ("/dev/shm", "/tmp") for path in Path(folder).iterdir())
+    return {path for path in paths if not path.startswith(_OF_TORCH)}
 
 
 if __name__ == "__main__":
