@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.models.commands import PLANS, Row, collected, esengine, evaluated, trained
 from benchmarks.models.linear import measure_linear
 from benchmarks.models.report import write_report
-from esengine.demonstrations import load_demonstrations
-from esengine.launch.cli import main
+from benchmarks.models.teachers import FEW, METHODS, measure_teachers
 
 HERE = Path(__file__).parent
-STARTS = ["--episodes", "100", "--seed", "1000"]  # the same for all policies
-PLANS = ["--episodes", "20", "--seed", "1000"]  # of planners, which take longer
-Row = dict[str, Any]
 
 
 class Guided(NamedTuple):
@@ -62,38 +59,8 @@ PLANNER = ["--planner", "cross-entropy", "--planner-arg"]
 PLANNER += ["num_candidates=32", "num_iterations=3", "horizon=20"]
 
 
-def esengine(*words: str) -> None:
-    """An ``esengine`` command in this process; ends the measurement if it fails."""
-    quiet = [] if words[0] == "evaluate" else ["--quiet"]
-    status = main([*words, *quiet, "--workers", "1"])
-    if status:
-        sys.exit(f"esengine {' '.join(words)} ended with {status}")
-
-
-def collected(folder: Path, *flags: str) -> float:
-    """The mean return of the episodes that ``esengine collect`` records."""
-    out = folder / "collected.npz"
-    esengine("collect", *flags, "--out", str(out))
-    return float(load_demonstrations([out]).returns.mean())
-
-
-def evaluated(folder: Path, run: Path) -> float:
-    """The mean return of a run's policy on the starts that all policies share."""
-    report = folder / "evaluation.json"
-    esengine("evaluate", str(run), *STARTS, "--json", str(report))
-    return float(json.loads(report.read_text())["mean_return"])
-
-
-def trained(folder: Path, seed: int, *words: str) -> tuple[Path, list[Row]]:
-    """A run's folder and its rows."""
-    path = folder / f"{words[0]}-{seed}"
-    esengine("train", *words, "--seed", str(seed), "--run-dir", str(path))
-    return path, [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-
-
-def measure_guided(folder: Path, seeds: list[int]) -> list[Row]:
+def measure_guided(folder: Path, seeds: list[int]) -> Iterator[Row]:
     """Guided policy search by rollouts, and what others reach after equal steps."""
-    rows = []
     for task in GUIDED:
         env = ("--env-id", task.env_id)
         starts = ("--episodes", str(task.episodes), "--seed", "1000")
@@ -111,50 +78,42 @@ def measure_guided(folder: Path, seeds: list[int]) -> list[Row]:
             for words in others:
                 returns[words[0]] = evaluated(here, trained(here, seed, *words)[0])
             for method, value in returns.items():
-                rows.append(
-                    {
-                        "env_id": task.env_id,
-                        "method": method,
-                        "seed": seed,
-                        "env_steps": lines[-1]["env_steps"],
-                        "episodes": lines[-1]["evaluations"],
-                        "mean_return": round(value, 2),
-                        "normalized": round((value - nobody) / (expert - nobody), 3),
-                        "expert": round(expert, 2),
-                        "random": round(nobody, 2),
-                    }
-                )
-    return rows
+                yield {
+                    "env_id": task.env_id,
+                    "method": method,
+                    "seed": seed,
+                    "env_steps": lines[-1]["env_steps"],
+                    "episodes": lines[-1]["evaluations"],
+                    "mean_return": round(value, 2),
+                    "normalized": round((value - nobody) / (expert - nobody), 3),
+                    "expert": round(expert, 2),
+                    "random": round(nobody, 2),
+                }
 
 
-def measure_pets(folder: Path, seeds: list[int]) -> list[Row]:
+def measure_pets(folder: Path, seeds: list[int]) -> Iterator[Row]:
     """The planner in the learned model after 10,000 steps, and the same planner in the simulator,
     from the same starts.
     """
     plan = ("--env-id", PENDULUM, *PLANNER, *PLANS)
     simulated = collected(folder, *plan)
-    rows = []
     for seed in seeds:
         run, lines = trained(folder, seed, "pets", *PETS, *PLANNER, "--eval-every", "0")
         learned = collected(folder, *plan, "--dynamics", "learned", "--model", str(run))
-        rows.append(
-            {
-                "seed": seed,
-                "env_steps": lines[-1]["env_steps"],
-                "planner_return": round(learned, 1),
-                "simulator_return": round(simulated, 1),
-                "policy_return": round(evaluated(folder, run), 1),
-                "steps_to_300": next(
-                    (row["env_steps"] for row in lines if row["return_recorded"] > -300), None
-                ),
-            }
-        )
-    return rows
+        yield {
+            "seed": seed,
+            "env_steps": lines[-1]["env_steps"],
+            "planner_return": round(learned, 1),
+            "simulator_return": round(simulated, 1),
+            "policy_return": round(evaluated(folder, run), 1),
+            "steps_to_300": next(
+                (row["env_steps"] for row in lines if row["return_recorded"] > -300), None
+            ),
+        }
 
 
-def measure_shown(folder: Path, seeds: list[int]) -> list[Row]:
+def measure_shown(folder: Path, seeds: list[int]) -> Iterator[Row]:
     """Ten demonstrations, and nothing else: a clone, and a planner in a model of them."""
-    rows = []
     for seed in seeds:
         demos = folder / f"demos-{seed}.npz"
         env = ("--env-id", PENDULUM)
@@ -167,21 +126,19 @@ def measure_shown(folder: Path, seeds: list[int]) -> list[Row]:
         fit = ("--episodes-per-round", "0", "--generations", "10")
         model, _ = trained(folder, 100 + seed, "pets", *given, *fit)
         learned = ("--dynamics", "learned", "--model", str(model))
-        rows.append(
-            {
-                "seed": seed,
-                "clone_return": round(evaluated(folder, clone), 1),
-                "planner_return": round(collected(folder, *env, *PLANNER, *PLANS, *learned), 1),
-            }
-        )
-    return rows
+        yield {
+            "seed": seed,
+            "clone_return": round(evaluated(folder, clone), 1),
+            "planner_return": round(collected(folder, *env, *PLANNER, *PLANS, *learned), 1),
+        }
 
 
-PARTS: dict[str, Callable[[Path, list[int]], list[Row]]] = {
+PARTS: dict[str, Callable[[Path, list[int]], Iterable[Row]]] = {
     "linear": measure_linear,
     "guided": measure_guided,
     "pets": measure_pets,
     "shown": measure_shown,
+    "few": partial(measure_teachers, FEW),
 }
 
 
@@ -189,20 +146,36 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="measure learned models")
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    parser.add_argument(
+        "--methods", nargs="+", default=list(METHODS), choices=METHODS, help="of few"
+    )
     parser.add_argument("--note", help="what the page says about the machine")
     return parser.parse_args()
 
 
+def which(row: Row) -> tuple[Any, ...]:
+    """What a row measures; a new one takes the place of an old one."""
+    return (*(str(row.get(name, "")) for name in ("task", "env_id", "method")), row["seed"])
+
+
+def save(part: str, row: Row, note: str | None) -> None:
+    """Keep one more row, and write the page."""
+    file = HERE / "results.json"
+    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"note": ""}
+    if note is not None:
+        results["note"] = note
+    rows = {which(one): one for one in [*results.get(part, []), row]}
+    results[part] = [rows[key] for key in sorted(rows)]
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    write_report(results, HERE / "RESULTS.md")
+
+
 if __name__ == "__main__":
     chosen = parse()
-    file = HERE / "results.json"
     for part in chosen.parts:
         with tempfile.TemporaryDirectory() as name:
-            rows = PARTS[part](Path(name), chosen.seeds)
-        results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"note": ""}
-        if chosen.note is not None:
-            results["note"] = chosen.note
-        kept = [row for row in results.get(part, []) if row["seed"] not in chosen.seeds]
-        results[part] = sorted(kept + rows, key=lambda row: (row.get("method", ""), row["seed"]))
-        file.write_text(json.dumps(results, indent=1) + "\n")
-        write_report(results, HERE / "RESULTS.md")
+            measure = PARTS[part]
+            if isinstance(measure, partial):
+                measure = partial(measure, chosen.methods)
+            for row in measure(Path(name), chosen.seeds):
+                save(part, row, chosen.note)
