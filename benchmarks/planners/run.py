@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.planners.report import write_report
+from benchmarks.planners.speed import measure_loops, measure_settings
 from esengine.algorithms.planners import PlannerExpert
 from esengine.demonstrations import load_demonstrations
 from esengine.environments import EnvironmentSpec
@@ -249,7 +250,10 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--parts", nargs="+", default=["imitation", "planners", "workers"], help="what to measure"
+        "--parts",
+        nargs="+",
+        default=["imitation", "planners", "workers", "loops", "settings"],
+        help="what to measure",
     )
     parser.add_argument(
         "--methods", nargs="+", default=METHODS, choices=METHODS, help="of the imitation"
@@ -274,6 +278,10 @@ if __name__ == "__main__":
             results["planners"] = [measure_case(case, chosen.episodes) for case in CASES]
         if "workers" in chosen.parts:
             results["workers"] = measure_workers(Path(name), chosen.episodes)
+        if "loops" in chosen.parts:
+            results["loops"] = list(measure_loops())
+        if "settings" in chosen.parts:
+            results["settings"] = list(measure_settings(episodes=2))
     kept = json.loads(file.read_text()) if file.exists() else {"imitation": []}
     new = {
         (row["method"], row["seed"]): row
