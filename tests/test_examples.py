@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import itertools
 from pathlib import Path
@@ -168,7 +169,7 @@ def test_a_planner_chains_a_skill_of_a_curriculum(tmp_path: Path) -> None:
 
 def test_an_ant_stands_swings_its_legs_and_drops_a_broken_one() -> None:
     pytest.importorskip("mujoco", reason="needs MuJoCo, of the extra [mujoco]")
-    ant = example("walking_ant").WalkingAnt
+    ant = importlib.import_module("examples.walking_ant").WalkingAnt
     raised = np.array([1.0] * 8)
     angles = {}
     for leg in (-1, 1):
@@ -185,6 +186,26 @@ def test_an_ant_stands_swings_its_legs_and_drops_a_broken_one() -> None:
     np.testing.assert_allclose(angles[-1], high, atol=0.1)
     away = np.abs(angles[1] - high)
     assert away[:2].max() < 0.1 < away[2]  # the hip of leg 1 stays where it was
+
+
+def test_an_ant_goes_on_from_a_state_that_was_set() -> None:
+    pytest.importorskip("mujoco", reason="needs MuJoCo, of the extra [mujoco]")
+    env = importlib.import_module("examples.going_ant").GoingAnt(target=(0.3, 0.0))
+    actions = np.random.default_rng(0).uniform(-1, 1, (12, 8)).astype(np.float32)
+    env.reset(seed=1)
+    for action in actions[:6]:
+        env.step(action)
+    state = env.get_state()
+    ends = []
+    for _ in range(2):
+        for action in actions[6:]:
+            observation, reward, reached, _, info = env.step(action)
+        np.testing.assert_array_equal(env.get_observation(), observation)
+        assert reached == (reward == 1) == (np.hypot(info["x"] - 0.3, info["y"]) < 0.5)
+        ends.append(env.get_state())
+        env.set_state(state)
+    np.testing.assert_array_equal(*ends)
+    np.testing.assert_array_equal(state[:2], env.get_state()[:2])
 
 
 def test_examples_are_short() -> None:

@@ -75,6 +75,8 @@ SHORTENED = {
     "--target-return -200": "--population-size 8 --generations 1",
     "--measure-ranges -10 10 -10 10": "--measure-ranges -10 10 -10 10 --max-episode-steps 100",
     "--cell best --out walk.gif": "--cell best --seconds 0.2 --out walk.gif",
+    "elites=6 skill_steps=20 width=16 depth=12": "elites=2 skill_steps=2 width=2 depth=1 "
+    "--max-episode-steps 4",
     "elites=8 skill_steps=12": "elites=8 skill_steps=12 --max-episode-steps 40",
 }  # of what other tests run whole
 WITH_RANKS = ("train", "evaluate", "collect", "resume", "failures")
