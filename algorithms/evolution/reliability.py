@@ -1,4 +1,4 @@
-"""How much of the differences of fitness in a population is noise."""
+"""How much of the ranking of a population is noise."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ _RATE = 0.1  # of the moving averages: the last ten generations or so
 
 
 class Reliability(SavedState):
-    """The reliability of fitness: 1 minus the share of its variance that is noise, as members show
-    that are evaluated twice.
+    """The reliability of a ranking: 1 minus the share of the variance of ranks that is noise, as
+    members show that are evaluated twice.
 
-    Both variances are averaged over generations before they are divided, since the ratio of two
-    small samples is biased.
+    Ranks are what strategies learn from, and a few extreme values of heavy-tailed noise, which
+    would decide a variance of fitness, are ranks as others are. Both variances are averaged over
+    generations before they are divided, since the ratio of two small samples is biased.
 
     Attributes:
-        noise: moving average of the variance of a member's fitness under new seeds.
-        spread: moving average of the variance of fitness in a population.
+        noise: moving average of the variance of a member's rank under new seeds.
+        spread: moving average of the variance of ranks in a population.
     """
 
     saved = ("noise", "spread", "_weight")
@@ -56,11 +57,17 @@ class Reliability(SavedState):
             repeated: (num_repeats,) the members that were evaluated twice.
             again: (num_repeats,) the fitness of the second time.
             common: whether all members share their start states. The mean difference between the
-                two times then belongs to the start states, and no ranking depends on it.
+                two times then belongs to the start states, and no ranking depends on it. It is
+                taken off fitness itself, since ranks have no such difference.
         """
-        differences = again - fitness[repeated]
+        values = np.concatenate([fitness, again])
+        if not common:
+            ranks = np.unique(values, return_inverse=True)[1]  # equal values share one
+            values = np.where(np.isfinite(values), ranks, np.nan)
+        first, second = values[: fitness.size], values[fitness.size :]
+        differences = second - first[repeated]
         differences = differences[np.isfinite(differences)]
-        valid = fitness[np.isfinite(fitness)]
+        valid = first[np.isfinite(first)]
         if differences.size < 1 + common or valid.size < 2:
             return
 
