@@ -35,6 +35,9 @@ from benchmarks.cma.functions import RowsProblem
 from benchmarks.cma.runs import add_run, read_runs
 from esengine.algorithms import CMAESSettings
 from esengine.algorithms.strategy import Strategy
+from esengine.launch.settings.auto_method import choose
+from esengine.launch.settings.methods import settings_of
+from esengine.launch.settings.train_settings import TrainSettings
 from esengine.noise import Noise, create_table
 from esengine.pool import Pool, RankState
 from esengine.ranks import World
@@ -104,7 +107,7 @@ def ours(cost: Counted, index: int, restarts: str, noise: Noise) -> None:
     """Search until ``cost`` is over."""
     dimension = cost.problem.dimension
     pool = Pool(World(), RankState(noise, RowsProblem(cost, dimension, together=64), None))
-    settings = CMAESSettings(sigma=SIGMA, restarts=restarts, max_restarts=30)  # type: ignore[arg-type]
+    settings = settings_of_side(restarts, dimension, cost.left)
     for attempt, point in enumerate(starts(index, dimension)):
         strategy: Strategy = settings.strategy(point, 1000 * index + attempt)
         while strategy.should_stop() is None:
@@ -112,6 +115,18 @@ def ours(cost: Counted, index: int, restarts: str, noise: Noise) -> None:
             strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
             if cost.is_over:
                 return
+
+
+def settings_of_side(restarts: str, dimension: int, evaluations: int) -> Any:
+    """What ours searches with; for auto, what ``esengine train auto --max-evaluations`` chooses."""
+    if restarts != "auto":
+        return CMAESSettings(sigma=SIGMA, restarts=restarts, max_restarts=30)  # type: ignore[arg-type]
+    train = TrainSettings(
+        objective="benchmark:cost", dimension=dimension, max_evaluations=evaluations
+    )
+    choice = choose(train, noisy=False)
+    kind: Any = settings_of(choice.method)
+    return kind(sigma=SIGMA, **dict(choice.settings)).for_budget(has_budget=True)
 
 
 def theirs(cost: Counted, index: int, restarts: str) -> None:
@@ -127,7 +142,7 @@ def theirs(cost: Counted, index: int, restarts: str) -> None:
                     SIGMA,
                     options,
                     restarts=30,
-                    bipop=restarts == "bipop",
+                    bipop=True,
                 )
             if cost.is_over:
                 return
@@ -262,9 +277,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--evaluations", type=int, default=2000, help="for each parameter")
     parser.add_argument(
         "--restarts",
-        choices=["none", "bipop"],
+        choices=["none", "bipop", "auto"],
         default="none",
-        help="none begins again with the default population",
+        help="none begins again with the default population; auto is what esengine train auto "
+        "chooses for the budget, beside BIPOP of cma",
     )
     parser.add_argument("--sides", choices=SIDES, nargs="+", default=list(SIDES))
     parser.add_argument(

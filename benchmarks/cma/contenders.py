@@ -34,7 +34,11 @@ from esengine.algorithms import (
     SepCMAESSettings,
     VkDCMAESSettings,
 )
+from esengine.algorithms.evolution.reliability import Reliability
+from esengine.algorithms.strategy import Strategy
 from esengine.algorithms.trial_runs import advance, pool_for
+from esengine.candidates import RepeatedPopulation
+from esengine.pool import Pool
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -128,8 +132,12 @@ def search(side: str, cost: Counted, start: NDArray[np.float64], seed: int) -> N
             settings = replace(OURS["cma-es"], population_size=size)
         strategy = settings.strategy(start, seed)
         pool = pool_for(cost.of_rows, n)
+        step = measuring(strategy, pool) if side == "cma-es adapted" else None
         while strategy.should_stop() is None:
-            advance(strategy, pool, 1)
+            if step is None:
+                advance(strategy, pool, 1)
+            else:
+                step()
             if cost.is_over:
                 raise Over
         return
@@ -142,6 +150,22 @@ def search(side: str, cost: Counted, start: NDArray[np.float64], seed: int) -> N
         options = GaussVkDSampler.extend_cma_options(options)
     handler = cma.NoiseHandler(n, [1, 1, 30]) if side == "cma handler" else None
     cma.fmin(cost, start, SIGMA, options, noise_handler=handler)
+
+
+def measuring(strategy: Strategy, pool: Pool) -> Callable[[], None]:
+    """A generation in which some members are evaluated twice, as ``--noise`` does."""
+    reliability = Reliability()
+
+    def step() -> None:
+        asked = RepeatedPopulation.around(strategy.ask(), common=False)
+        size = asked.inner.population_size
+        fitness = pool.evaluate(asked).fitness
+        population = pool.population()
+        population.reliability = reliability.value
+        strategy.tell(asked.inner, fitness[:size], population)
+        reliability.tell(fitness[:size], asked.repeated, fitness[size:], asked.common)
+
+    return step
 
 
 def measured(key: tuple[Any, ...]) -> dict[str, Any]:

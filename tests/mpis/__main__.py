@@ -45,7 +45,9 @@ METHODS = ("objective", "environment", "dagger")
 _DISTURBED = "long objective"
 _RANKS = 3
 _OF_MPIEXEC = "/tmp/hydra_hwloc_xmlfile_"  # which MPICH's launcher leaves when it is killed
-_OF_TORCH = "/tmp/torchinductor_"  # an empty folder for each user, once, which torch makes by itself
+_OF_TORCH = (
+    "/tmp/torchinductor_"  # an empty folder for each user, once, which torch makes by itself
+)
 RESULTS = Path(__file__).parent / "results.json"
 
 
