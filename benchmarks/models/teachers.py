@@ -42,10 +42,8 @@ FEW = Task(
 ROUNDS = ["--episodes-per-round", "1", "--generations", "1000", "--gradient-steps", "500"]
 ROUNDS += ["--validation-episodes", "5", "--eval-every", "0"]
 ALWAYS = ("--mixing", "linear", "--mixing-rounds", "1000000000")  # the planner acts
-MORE = "behavior-cloning, an episode more"
 METHODS: dict[str, tuple[str, ...]] = {
     "behavior-cloning": (),
-    MORE: (),
     "cloning in rounds": ("dagger", *ALWAYS),
     "dagger": ("dagger",),
     "plato": ("plato",),
@@ -63,8 +61,7 @@ def measure_teachers(
     random = collected(folder, *task.env, *nobody, *few)
     for method, seed in product(methods, seeds):
         if not METHODS[method]:
-            episodes = -(-task.labels // task.num_steps) + (method == MORE)
-            run, lines = cloned(folder / method, seed, task, episodes)
+            run, lines = cloned(folder / method, seed, task)
         else:
             run, lines = asked(folder / method, seed, task, METHODS[method])
         value = evaluated(folder, run, 50)
@@ -87,8 +84,9 @@ def asked(folder: Path, seed: int, task: Task, words: tuple[str, ...]) -> tuple[
     return trained(folder, seed, *words, *task.env, *task.planner, *ROUNDS, *limit)
 
 
-def cloned(folder: Path, seed: int, task: Task, episodes: int) -> tuple[Path, list[Row]]:
+def cloned(folder: Path, seed: int, task: Task) -> tuple[Path, list[Row]]:
     """A clone of whole episodes of the planner."""
+    episodes = -(-task.labels // task.num_steps)
     folder.mkdir(parents=True, exist_ok=True)
     demos = folder / "demos.npz"
     esengine(
