@@ -93,7 +93,9 @@ def _loops(rows: list[dict[str, Any]]) -> list[str]:
         "first 40 steps of an",
         "episode, per second of processor time of all threads, and of wall time on a machine of two "
         "cores that other work",
-        "kept busy. The error is the largest difference of 32 returns from those of the compiled loop.",
+        "kept busy. The error is the largest difference of 32 returns from those of the compiled loop, which ends a "
+        "candidate",
+        "where it falls; `mujoco.rollout` steps it to its end.",
         "",
         "| robot | horizon | loop | threads | labels per processor second | labels per wall second "
         "| error |",
@@ -110,14 +112,15 @@ def _settings(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         "## How cheap a plan may be",
         "",
-        f"The cross-entropy method over the first 200 steps of {rows[0]['episodes']} episodes from the "
-        "same starts. A warm plan starts from the rest of the",
-        "last one, a cold one from the middle of the controls. In bold: the most labels a second with "
-        "0.95 of the best return of",
-        "the robot in this table.",
+        "The cross-entropy method over the first 200 steps of episodes. A warm plan starts from the rest "
+        "of the last one, a cold",
+        "one from the middle of the controls. In bold: the most labels a second with 0.95 of the robot's "
+        "best return in this",
+        "table.",
         "",
-        "| robot | start | horizon | candidates | iterations | return | of the best | labels/s a core |",
-        "|---|---|---|---|---|---|---|---|",
+        "| robot | start | horizon | candidates | iterations | episodes | return | of the best | labels/s a "
+        "core |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for robot in dict.fromkeys(row["env_id"] for row in rows):
         own = [row for row in rows if row["env_id"] == robot]
@@ -128,7 +131,7 @@ def _settings(rows: list[dict[str, Any]]) -> list[str]:
             speed = f"{row['labels_per_cpu_s']}"
             lines.append(
                 f"| {robot} | {'warm' if row['warm'] else 'cold'} | {row['horizon']} | "
-                f"{row['candidates']} | {row['iterations']} | {row['return']} | "
+                f"{row['candidates']} | {row['iterations']} | {row['episodes']} | {row['return']} | "
                 f"{row['return'] / best:.2f} | {f'**{speed}**' if row is cheapest else speed} |"
             )
     return lines

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.planners.report import write_report
-from benchmarks.planners.speed import measure_loops, measure_settings
+from benchmarks.planners.speed import ROBOTS, measure_loops, measure_settings
 from esengine.algorithms.planners import PlannerExpert
 from esengine.demonstrations import load_demonstrations
 from esengine.environments import EnvironmentSpec
@@ -267,6 +267,15 @@ if __name__ == "__main__":
         default=20,
         help="episodes of each planner; one where they take minutes",
     )
+    parser.add_argument(
+        "--robots",
+        nargs="+",
+        default=[one.env_id for one in ROBOTS],
+        help="whose settings to measure",
+    )
+    parser.add_argument(
+        "--robot-episodes", type=int, default=2, help="episodes of each setting of a robot"
+    )
     parser.add_argument("--note", help="what the page says about the machine")
     chosen = parser.parse_args()
     file = HERE / "results.json"
@@ -281,8 +290,11 @@ if __name__ == "__main__":
         if "loops" in chosen.parts:
             results["loops"] = list(measure_loops())
         if "settings" in chosen.parts:
-            results["settings"] = list(measure_settings(episodes=2))
+            results["settings"] = list(measure_settings(chosen.robot_episodes, chosen.robots))
     kept = json.loads(file.read_text()) if file.exists() else {"imitation": []}
+    if "settings" in results:
+        others = [row for row in kept.get("settings", []) if row["env_id"] not in chosen.robots]
+        results["settings"] = [*others, *results["settings"]]
     new = {
         (row["method"], row["seed"]): row
         for row in [*kept["imitation"], *results.get("imitation", [])]

@@ -45,7 +45,8 @@ ROBOTS = [
     Robot("Hopper-v5", (50, 30), (0.7, np.inf), 0.2),
     Robot("Walker2d-v5", (40, 25), (0.8, 2.0), 1.0),
 ]
-SIZES = [(64, 2), (32, 2), (32, 1), (16, 1), (8, 1)]  # candidates, iterations
+SIZES = [(16, 4), (32, 1), (16, 1), (8, 1)]  # candidates, iterations
+COLD = (16, 1)
 
 
 class RolloutDynamics(MujocoDynamics):
@@ -134,15 +135,17 @@ def measure_loops(num_labels: int = 40) -> Iterator[Row]:
             }
 
 
-def measure_settings(episodes: int) -> Iterator[Row]:
-    """Returns and labels a second of plans that cost less and less."""
-    for robot in ROBOTS:
+def measure_settings(episodes: int, names: list[str]) -> Iterator[Row]:
+    """Returns and labels a second of plans that cost less and less, of the robots with these
+    names.
+    """
+    for robot in (one for one in ROBOTS if one.env_id in names):
         spec = EnvironmentSpec(robot.env_id)
         dynamics = make_dynamics(spec)
         for warm, horizon, (candidates, iterations) in [
             *((True, robot.horizons[0], size) for size in SIZES),
-            *((True, robot.horizons[1], size) for size in SIZES[1:]),
-            (False, robot.horizons[0], SIZES[1]),
+            *((True, robot.horizons[1], size) for size in SIZES[2:]),
+            (False, robot.horizons[0], COLD),
         ]:
             planner = load_planner(
                 "cross-entropy",
