@@ -36,8 +36,8 @@ class Population:
     A strategy gets it in ``tell``. It hides where the members' noise is and which ranks add it up.
 
     Attributes:
-        reliability: of the fitness of the generations before, from 0, all noise, to 1, none; None
-            where it is not measured.
+        reliability: of the ranking in the generations before, from 0, all noise, to 1, none;
+            None where it is not measured.
     """
 
     reliability: float | None = None

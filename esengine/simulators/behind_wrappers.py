@@ -24,9 +24,8 @@ _WITH_MEMORY = (
 )
 """Gymnasium's wrappers whose observations are no function of the state alone."""
 
-
 _NO_CHANGE = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
-"""Those between them that matter to no planner."""
+"""Gymnasium's wrappers that change nothing for a planner."""
 
 
 def observation_wrappers(env: gymnasium.Env[Any, Any]) -> list[Wrapper]:
